@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ApiVersioningConfig(AppConfig):
+    name = "api_versioning"
+    verbose_name = "API versions"

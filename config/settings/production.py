@@ -1,0 +1,47 @@
+"""Production: everything comes from the environment, and what is missing is named at once."""
+
+from pathlib import Path
+
+from config.env import celery_url
+from config.settings.base import *  # noqa: F403 - see local.py
+from config.settings.base import BASE_DIR, caches, database, env
+
+SECRET_KEY = env.text("SECRET_KEY", minimum=50)
+JWT_KEYS = env.keys("JWT_KEYS")
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS if host != "*"]
+
+EMBEDDED = False
+DATABASES = {"default": database(env.database("DATABASE_URL"))}
+REDIS_URL = env.redis("REDIS_URL")
+CACHES = caches(REDIS_URL)
+CELERY_BROKER_URL = celery_url(REDIS_URL)
+CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", "beat-schedule")
+
+# Behind a proxy that ends TLS. Plain HTTP (a trial in a closed network) is a decision to be written down.
+_https = env.boolean("HTTPS", True)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = _https
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+# The health check is asked by the container itself, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^api/v[0-9]+/monitoring/health/$"]
+
+MEDIA_ROOT = Path(env.text("MEDIA_ROOT", str(BASE_DIR / "media")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "crm@localhost")
+
+LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("console", "json"))
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+
+env.check()

@@ -1,0 +1,19 @@
+"""Tests: their own embedded cluster that need not survive a power cut, and quick password hashing."""
+
+import os
+
+from config.settings.local import *  # noqa: F403 - see local.py
+from config.settings.local import HOME, caches, celery_url
+
+# Parallel test processes share the servers but neither the database (Django numbers it) nor Redis.
+_process_number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or "0"
+REDIS_URL = f"unix://{HOME.redis_socket}?db={int(_process_number) % 16}"
+CACHES = caches(REDIS_URL)
+CELERY_BROKER_URL = celery_url(REDIS_URL)
+CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_EAGER_PROPAGATES = True
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+ALLOWED_HOSTS = ["testserver", "localhost"]
+LOG_LEVEL = "WARNING"
