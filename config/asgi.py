@@ -1,7 +1,12 @@
+"""The ASGI entry: long-lived event streams."""
+
 import os
 
 from django.core.asgi import get_asgi_application
 
+from config import embedded
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
 
 application = get_asgi_application()

@@ -1,7 +1,12 @@
+"""The WSGI entry: the REST API and the back office."""
+
 import os
 
 from django.core.wsgi import get_wsgi_application
 
+from config import embedded
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
 
 application = get_wsgi_application()

@@ -3,15 +3,19 @@
 import os
 
 from config.settings.local import *  # noqa: F403 - see local.py
-from config.settings.local import HOME, caches, celery_url
+from config.settings.local import REDIS_URL, caches, celery_url
 
 # Parallel test processes share the servers but neither the database (Django numbers it) nor Redis.
 _process_number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or "0"
-REDIS_URL = f"unix://{HOME.redis_socket}?db={int(_process_number) % 16}"
+REDIS_URL = f"{REDIS_URL.partition('?')[0]}?db={int(_process_number) % 16}"
 CACHES = caches(REDIS_URL)
 CELERY_BROKER_URL = celery_url(REDIS_URL)
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
+
+# Known secrets, so that the processes which a test starts accept each other's tokens.
+SECRET_KEY = "only-for-tests-" * 4
+JWT_KEYS = {"test": "only-for-tests-" * 4}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
