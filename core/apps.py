@@ -1,6 +1,42 @@
-from django.apps import AppConfig
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from django.apps import AppConfig, apps
+
+# What an app, or a subject package of it, may declare.
+DISCOVERED_ROOMS = ("entities", "extensions", "consumers")
 
 
 class CoreConfig(AppConfig):
     name = "core"
     verbose_name = "Core"
+
+    def ready(self) -> None:
+        """Load every app's declarations, then freeze the registries. No other app has start-up logic."""
+        from core.registries import freeze_all
+
+        for room in DISCOVERED_ROOMS:
+            for module in self._modules_named(room):
+                import_module(module)
+        freeze_all()
+
+    def _modules_named(self, room: str) -> Iterator[str]:
+        project = Path(self.path).parent
+        for app in apps.get_app_configs():
+            if Path(app.path).parent != project:
+                continue
+            for package, path in [(app.name, app.path), *_packages_in(app)]:
+                if (Path(path) / f"{room}.py").exists():
+                    yield f"{package}.{room}"
+
+
+def _packages_in(app: AppConfig) -> list[tuple[str, str]]:
+    return [
+        (f"{app.name}.{item.name}", f"{app.path}/{item.name}")
+        for item in pkgutil.iter_modules([app.path])
+        if item.ispkg and item.name not in ("migrations", "management")
+    ]

@@ -10,6 +10,9 @@ env = Environment()
 BASE_DIR = PROJECT_DIR
 DEBUG = False
 
+# Which of the two company locks hold; both, except where a test proves that either alone is enough.
+TENANCY_LOCKS = frozenset({"scope", "rls"})
+
 INSTALLED_APPS = [
     "core",
     "audit",

@@ -1,0 +1,230 @@
+"""The change log's tables, and the triggers that write it: generated for each company table from its model.
+
+Statement-level triggers with transition tables, so that bulk work pays per statement. The update trigger compares column
+by column, which measured about ten times cheaper than comparing whole rows as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+
+from django.db import models
+from django.db.backends.utils import CursorWrapper
+
+from core.entities.registry import entity_of_model
+from core.tenancy.guard import company_models
+from core.tenancy.postgresql.base import APP_ROLE, PLATFORM_ROLE
+
+MONTHS_AHEAD = 3
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS core_changecontext (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  company_id uuid, at timestamptz NOT NULL DEFAULT now(),
+  actor_id uuid, impersonator_id uuid, api_key_id uuid, session_id uuid,
+  source text NOT NULL, ip inet, user_agent text NOT NULL DEFAULT '', correlation_id text NOT NULL DEFAULT '',
+  reason text NOT NULL DEFAULT '', cause bigint
+);
+CREATE INDEX IF NOT EXISTS changecontext_actor ON core_changecontext (company_id, actor_id, id);
+CREATE INDEX IF NOT EXISTS changecontext_correlation ON core_changecontext (company_id, correlation_id);
+CREATE TABLE IF NOT EXISTS core_changelog (
+  id bigint GENERATED ALWAYS AS IDENTITY,
+  company_id uuid, at timestamptz NOT NULL DEFAULT now(), xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+  action text NOT NULL, entity_type text NOT NULL, entity_id uuid, entity_name text,
+  old_values jsonb, new_values jsonb, changed_fields text[], context_id bigint, description text,
+  is_sensitive boolean NOT NULL DEFAULT false, requires_review boolean NOT NULL DEFAULT false
+) PARTITION BY RANGE (at);
+CREATE TABLE IF NOT EXISTS core_changelog_default PARTITION OF core_changelog DEFAULT;
+-- The stream's order; then one record's history; then time and id, which grow with the table (a few pages each).
+CREATE INDEX IF NOT EXISTS changelog_stream ON core_changelog (xid, id);
+CREATE INDEX IF NOT EXISTS changelog_record ON core_changelog (entity_id);
+CREATE INDEX IF NOT EXISTS changelog_at ON core_changelog USING brin (at);
+CREATE INDEX IF NOT EXISTS changelog_id ON core_changelog USING brin (id);
+"""
+
+FUNCTIONS = """
+-- The context row of this transaction, made at its first change.
+CREATE OR REPLACE FUNCTION app_context(company uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  known text := current_setting('app.context_id', true);
+  facts jsonb := coalesce(nullif(current_setting('app.context', true), ''), '{}')::jsonb;
+  made bigint;
+BEGIN
+  IF known <> '' THEN RETURN known::bigint; END IF;
+  INSERT INTO core_changecontext (company_id, actor_id, impersonator_id, api_key_id, session_id, source, ip, user_agent,
+    correlation_id, reason, cause)
+  VALUES (company, (facts->>'actor_id')::uuid, (facts->>'impersonator_id')::uuid, (facts->>'api_key_id')::uuid,
+    (facts->>'session_id')::uuid, coalesce(facts->>'source', 'sql'), (facts->>'ip')::inet,
+    coalesce(facts->>'user_agent', ''), coalesce(facts->>'correlation_id', ''), coalesce(facts->>'reason', ''),
+    (facts->>'cause')::bigint)
+  RETURNING id INTO made;
+  PERFORM set_config('app.context_id', made::text, true);
+  RETURN made;
+END $$;
+
+-- Facts that are no row's change: sign-ins, exports, refused access. The application's only way to add to the log.
+CREATE OR REPLACE FUNCTION app_record_fact(company uuid, action text, entity_type text, entity_id uuid, entity_name text,
+  details jsonb, description text, is_sensitive boolean) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE made bigint;
+BEGIN
+  IF company IS DISTINCT FROM app_company() AND app_company() IS NOT NULL THEN
+    RAISE EXCEPTION 'a fact belongs to the company in context' USING ERRCODE = '42501';
+  END IF;
+  INSERT INTO core_changelog (company_id, action, entity_type, entity_id, entity_name, new_values, description,
+    is_sensitive, context_id)
+  VALUES (company, action, entity_type, entity_id, entity_name, details, description, is_sensitive, app_context(company))
+  RETURNING id INTO made;
+  RETURN made;
+END $$;
+"""
+
+PROTECTION = f"""
+DO $$ DECLARE part regclass; BEGIN
+  FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'core_changelog'::regclass LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM {APP_ROLE}, {PLATFORM_ROLE}', part);
+  END LOOP;
+END $$;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON core_changelog, core_changecontext FROM {APP_ROLE}, {PLATFORM_ROLE};
+GRANT SELECT ON core_changelog, core_changecontext TO {APP_ROLE};
+REVOKE ALL ON FUNCTION app_context(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION app_record_fact(uuid, text, text, uuid, text, jsonb, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_record_fact(uuid, text, text, uuid, text, jsonb, text, boolean) TO {APP_ROLE};
+"""
+
+
+def create_log(cursor: CursorWrapper, today: date) -> None:
+    """Tables, functions and rights of the change log. Idempotent; expects the owner's rights."""
+    cursor.execute(TABLES)
+    cursor.execute(FUNCTIONS)
+    for table in ("core_changelog", "core_changecontext"):
+        cursor.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')
+        for policy, role, condition in (
+            ("company", APP_ROLE, "company_id = (SELECT app_company())"),
+            ("platform", PLATFORM_ROLE, "true"),
+            # The definer's functions write for any company.
+            ("writer", "CURRENT_USER", "true"),
+        ):
+            cursor.execute(f'DROP POLICY IF EXISTS {policy} ON "{table}"')
+            cursor.execute(f'CREATE POLICY {policy} ON "{table}" TO {role} USING ({condition})')
+    ensure_partitions(cursor, today)
+    cursor.execute(PROTECTION)
+
+
+def months_from(day: date, count: int) -> list[date]:
+    """The first days of `count` months from `day`'s on."""
+    start = day.year * 12 + day.month - 1
+    return [date(month // 12, month % 12 + 1, 1) for month in range(start, start + count)]
+
+
+def ensure_partitions(cursor: CursorWrapper, today: date) -> None:
+    """This month's and the next months' partitions. Expects the owner's rights."""
+    edges = months_from(today, MONTHS_AHEAD + 1)
+    for first, after in zip(edges, edges[1:], strict=False):
+        name = f"core_changelog_{first:%Y_%m}"
+        cursor.execute("SELECT to_regclass(%s) IS NULL", [name])
+        if cursor.fetchone()[0]:
+            cursor.execute(
+                f"CREATE TABLE {name} PARTITION OF core_changelog FOR VALUES FROM ('{first}') TO ('{after}')"
+            )
+
+
+def install_triggers(cursor: CursorWrapper) -> None:
+    """Bring each company table's triggers up to its model. Expects the owner's rights."""
+    cursor.execute(
+        "SELECT proname, obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname LIKE 'app\\_log\\_%%'"
+    )
+    present = dict(cursor.fetchall())
+    for model in company_models():
+        if not model.logged:  # type: ignore[attr-defined]
+            continue
+        function = _function_name(model)
+        body = trigger_sql(model)
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        if present.get(function) != digest:
+            cursor.execute(body.replace("%", "%%") if "%" in body else body)
+            cursor.execute(f"COMMENT ON FUNCTION {function}() IS '{digest}'")
+
+
+def _function_name(model: type[models.Model]) -> str:
+    return f"app_log_{model._meta.db_table}"
+
+
+def entity_type_of(model: type[models.Model]) -> str:
+    """The name under which the log knows a model's rows."""
+    entity = entity_of_model(model)
+    return entity.name if entity else str(model._meta.model_name)
+
+
+def trigger_sql(model: type[models.Model]) -> str:
+    """The function and the three triggers of one table."""
+    table, function, kind = model._meta.db_table, _function_name(model), entity_type_of(model)
+    skipped = model.unlogged_columns | {"id", "company_id", "created_at", "created_by_id"}  # type: ignore[attr-defined]
+    columns = [
+        (column.column, column.name)
+        for column in model._meta.concrete_fields
+        if column.column not in skipped and not isinstance(column, models.GeneratedField)
+    ]
+    differs = 'o."{0}" IS DISTINCT FROM n."{0}"'
+    names = ", ".join(f"CASE WHEN {differs.format(column)} THEN '{name}' END" for column, name in columns)
+
+    def document(alias: str) -> str:
+        parts = ", ".join(
+            f"CASE WHEN {differs.format(column)} THEN '\"{name}\":' || "
+            f"coalesce(to_json({alias}.\"{column}\")::text, 'null') END"
+            for column, name in columns
+        )
+        return f"('{{' || concat_ws(',', {parts}) || '}}')::jsonb"
+
+    soft = any(column == "deleted_at" for column, _ in columns)
+    action = (
+        "CASE WHEN o.deleted_at IS NULL AND n.deleted_at IS NOT NULL THEN 'delete' "
+        "WHEN o.deleted_at IS NOT NULL AND n.deleted_at IS NULL THEN 'restore' ELSE 'update' END"
+        if soft
+        else "'update'"
+    )
+    gone = "'purge'" if soft else "'delete'"
+    changed = " OR ".join(differs.format(column) for column, _ in columns) or "false"
+    return f"""
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+-- A plan made for one row would join 20,000 rows row by row.
+SET enable_nestloop = off AS $$
+DECLARE company uuid; context bigint;
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    SELECT company_id INTO company FROM new_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    context := app_context(company);
+    INSERT INTO core_changelog (company_id, action, entity_type, entity_id, context_id)
+    SELECT company_id, 'create', '{kind}', id, context FROM new_rows;
+  ELSIF TG_OP = 'UPDATE' THEN
+    SELECT company_id INTO company FROM new_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    context := app_context(company);
+    INSERT INTO core_changelog (company_id, action, entity_type, entity_id, changed_fields, old_values, new_values, context_id)
+    SELECT n.company_id, {action}, '{kind}', n.id, array_remove(ARRAY[{names}]::text[], NULL),
+      {document("o")}, {document("n")}, context
+    FROM new_rows n JOIN old_rows o ON o.id = n.id
+    WHERE {changed};
+  ELSE
+    SELECT company_id INTO company FROM old_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    context := app_context(company);
+    INSERT INTO core_changelog (company_id, action, entity_type, entity_id, old_values, context_id)
+    SELECT company_id, {gone}, '{kind}', id, to_jsonb(o), context FROM old_rows o;
+  END IF;
+  RETURN NULL;
+END $$;
+DROP TRIGGER IF EXISTS log_insert ON "{table}";
+CREATE TRIGGER log_insert AFTER INSERT ON "{table}" REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+DROP TRIGGER IF EXISTS log_update ON "{table}";
+CREATE TRIGGER log_update AFTER UPDATE ON "{table}" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+DROP TRIGGER IF EXISTS log_delete ON "{table}";
+CREATE TRIGGER log_delete AFTER DELETE ON "{table}" REFERENCING OLD TABLE AS old_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+"""

@@ -1,0 +1,95 @@
+"""`Rows`: candidate rows as an SQL relation, whether they come from a request or from staged import data.
+
+The relation has `ord` (the row's place, from 0), `id` and one column for each database column it sets. Operations see
+only this, so one row and a hundred thousand take the same path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+
+from core.kernel.ids import uuid7
+
+# What a client expects a record's version to be; not a column.
+EXPECTED_VERSION = "expected_version"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be a column's value")
+
+
+def to_json(value: Any) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def column_of(model: type[models.Model], name: str) -> str:
+    """The database column of a field name."""
+    return model._meta.get_field(name).column
+
+
+def sql_types(model: type[models.Model]) -> dict[str, str]:
+    """Every column of the model with its PostgreSQL type."""
+    types = {}
+    for field in model._meta.concrete_fields:
+        typed: Any = field.output_field if isinstance(field, models.GeneratedField) else field
+        types[field.column] = typed.rel_db_type(connection) if field.is_relation else typed.db_type(connection)
+    return types
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`sql` selects `ord`, `id`, optionally `expected_version`, and `columns`; `params` are its parameters.
+
+    `sparse` rows carry a `doc` (jsonb) that says which columns each row really sets; otherwise each sets them all.
+    """
+
+    sql: str
+    params: tuple[Any, ...]
+    columns: tuple[str, ...]
+    count: int | None = None
+    has_expected_version: bool = False
+    sparse: bool = False
+
+    @classmethod
+    def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
+        """Rows given as mappings of field name to value; `id` is made where it is missing."""
+        types = sql_types(model)
+        documents = []
+        key_sets = set()
+        for row in rows:
+            document = {
+                (EXPECTED_VERSION if name == EXPECTED_VERSION else column_of(model, name)): value
+                for name, value in row.items()
+            }
+            document.setdefault("id", uuid7())
+            key_sets.add(frozenset(document) - {"id", EXPECTED_VERSION})
+            documents.append(document)
+        columns = tuple(sorted(set().union(*key_sets))) if key_sets else ()
+        versioned = any(EXPECTED_VERSION in document for document in documents)
+        sparse = len(key_sets) > 1
+        shape = ", ".join(
+            ["id uuid", *([f"{EXPECTED_VERSION} integer"] if versioned else []), *(f'"{c}" {types[c]}' for c in columns)]
+        )
+        sql = (
+            "SELECT (e.place - 1)::int AS ord, x.*" + (", e.doc" if sparse else "") + " "
+            "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS e(doc, place) "
+            f"CROSS JOIN LATERAL jsonb_to_record(e.doc) AS x({shape})"
+        )
+        return cls(sql, (to_json(documents),), columns, len(documents), versioned, sparse)
+
+    @classmethod
+    def select(cls, sql: str, params: Iterable[Any], columns: Iterable[str], count: int | None = None) -> Rows:
+        """Rows of a query that selects `ord`, `id` and `columns` with their right types."""
+        return cls(sql, tuple(params), tuple(columns), count)

@@ -1,0 +1,378 @@
+"""The one statement that writes: candidate rows → new state → derived columns → rules → table, all in PostgreSQL.
+
+Aliases an operation's SQL may use: `n` the record as it will be, `o` the record as it was (all null when it is new),
+`r` the candidate row itself, and whatever `joins` adds. A refused row is not written and says why; with `all_or_none`
+one refusal keeps every row out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+from django.db.models.sql import Query
+
+from core.changes.rows import EXPECTED_VERSION, Rows, sql_types
+from core.kernel.errors import Fault
+from core.kernel.transactions import needs_transaction
+from core.tenancy.actors import Actor
+from core.tenancy.fields import PersonField, TenantForeignKey
+
+SYSTEM_COLUMNS = ("company_id", "created_at", "updated_at", "created_by_id", "updated_by_id", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row that meets `when` (SQL, true means refused) is refused with this fault."""
+
+    code: str
+    path: str
+    detail: str
+    when: str
+
+
+@dataclass(frozen=True)
+class WriteSpec:
+    """How rows of a model are completed and checked. Made once per operation; the SQL is compiled once per shape."""
+
+    model: type[models.Model]
+    # LEFT JOINs on `n`, for derivations and rules. Join company tables by `x.company_id = n.company_id` too.
+    joins: str = ""
+    # Column -> SQL over n, o, r and the joins.
+    derive: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    # Statements (CTEs by name) that write beside: may read `written`, which has every column as `new_<column>` and
+    # `old_<column>`.
+    also: Mapping[str, str] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each candidate row, by its place: an id and version, or the faults that kept it out."""
+
+    ids: dict[int, UUID]
+    versions: dict[int, int]
+    refused: dict[int, tuple[Fault, ...]]
+    # Places whose row was already as asked.
+    unchanged: frozenset[int] = frozenset()
+
+    @property
+    def one(self) -> UUID:
+        """The id of the only row.
+
+        Raises: Refused.
+        """
+        self.raise_if_refused()
+        return self.ids[0]
+
+    def raise_if_refused(self) -> None:
+        """Raises: the domain error that fits the first refusal, with the faults of all."""
+        if self.refused:
+            from core.changes.refusals import refusal
+
+            raise refusal(self.refused)
+
+
+def insert(
+    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
+) -> Outcome:
+    """Write new records. Needs a transaction.
+
+    References to records that are not there (in this company, not deleted) are refused as `does_not_exist`.
+    """
+    needs_transaction()
+    sql = _insert_sql(spec, rows.sql, rows.columns, all_or_none)
+    return _run(sql, rows, actor, now)
+
+
+def update(
+    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
+) -> Outcome:
+    """Change records by id, locking them in id order. Needs a transaction.
+
+    A row that is not there (any more) is refused as `not_found`, one whose version moved on as `stale`. A record that is
+    already as asked keeps its version and leaves no log entry.
+    """
+    needs_transaction()
+    sql = _update_sql(spec, rows.sql, rows.columns, rows.has_expected_version, rows.sparse, all_or_none)
+    return _run(sql, rows, actor, now)
+
+
+def remove(
+    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
+) -> Outcome:
+    """Move records to the recycle bin. Needs a transaction. `rows` carry ids (and expected versions) only."""
+    return update(_removal(spec, True), rows, actor=actor, now=now, all_or_none=all_or_none)
+
+
+def restore(
+    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
+) -> Outcome:
+    """Bring records back from the recycle bin. Needs a transaction."""
+    return update(_removal(spec, False), rows, actor=actor, now=now, all_or_none=all_or_none)
+
+
+@lru_cache(maxsize=256)
+def _removal(spec: WriteSpec, removing: bool) -> WriteSpec:
+    if removing:
+        return WriteSpec(
+            spec.model,
+            derive={"deleted_at": "%(now)s::timestamptz", "deleted_by_id": "%(user)s::uuid"},
+            rules=(Rule("not_found", "id", "There is no such record.", "o.deleted_at IS NOT NULL"),),
+        )
+    return WriteSpec(
+        spec.model,
+        derive={"deleted_at": "NULL::timestamptz", "deleted_by_id": "NULL::uuid"},
+        rules=(Rule("not_found", "id", "There is no such record in the recycle bin.", "o.deleted_at IS NULL"),),
+    )
+
+
+def _run(sql: str, rows: Rows, actor: Actor, now: datetime) -> Outcome:
+    names = {f"p{place}": value for place, value in enumerate(rows.params)}
+    params = {**names, "company": actor.company_id, "user": actor.user_id, "now": now}
+    ids: dict[int, UUID] = {}
+    versions: dict[int, int] = {}
+    refused: dict[int, tuple[Fault, ...]] = {}
+    unchanged = set()
+    found = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
+    for place, record_id, version, changed, faults in found:
+        if faults:
+            refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)
+        else:
+            ids[place], versions[place] = record_id, version
+            if not changed:
+                unchanged.add(place)
+    return Outcome(ids, versions, refused, frozenset(unchanged))
+
+
+# --- compiling -------------------------------------------------------------------------------------------------
+
+
+def _q(text: str) -> str:
+    """A text as an SQL literal (of ours, never a client's)."""
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
+
+
+def _fault(rule: Rule) -> str:
+    return _q("\x1f".join((rule.path, rule.code, rule.detail)))
+
+
+def _numbered(sql: str) -> str:
+    """The relation's positional parameters as named ones, so that they mix with ours."""
+    pieces = sql.split("%s")
+    return "".join(f"{piece}%(p{place})s" for place, piece in enumerate(pieces[:-1])) + pieces[-1]
+
+
+def _default(column: models.Field, sql_type: str) -> str:
+    if column.name == "id":
+        return "uuidv7()"
+    if column.db_default is not models.NOT_PROVIDED:
+        expression = column.db_default
+        if not hasattr(expression, "resolve_expression"):
+            expression = models.Value(expression, output_field=column)
+        query = Query(model=None)
+        compiled, params = query.get_compiler(connection=connection).compile(expression.resolve_expression(query))
+        with connection.cursor() as cursor:
+            literal = cursor.mogrify(compiled, params) if params else compiled
+        text = literal.decode() if isinstance(literal, bytes) else literal
+        return f"({text.replace('%', '%%')})::{sql_type}"
+    return f"NULL::{sql_type}"
+
+
+def _stored(model: type[models.Model]) -> list[models.Field]:
+    return [column for column in model._meta.concrete_fields if not isinstance(column, models.GeneratedField)]
+
+
+def _reference_rules(model: type[models.Model], columns: Sequence[str]) -> list[Rule]:
+    rules = []
+    for column in _stored(model):
+        if column.column not in columns or column.column in SYSTEM_COLUMNS:
+            continue
+        if isinstance(column, PersonField):
+            target, key, alive = "core_membership", "user_id", " AND x.is_active"
+        elif isinstance(column, TenantForeignKey):
+            target, key = column.related_model._meta.db_table, "id"
+            soft = any(item.name == "deleted_at" for item in column.related_model._meta.concrete_fields)
+            alive = " AND x.deleted_at IS NULL" if soft else ""
+        else:
+            continue
+        rules.append(
+            Rule(
+                "does_not_exist",
+                column.name,
+                "There is no such record.",
+                f'n."{column.column}" IS NOT NULL AND n."{column.column}" IS DISTINCT FROM o."{column.column}" '
+                f'AND NOT EXISTS (SELECT FROM "{target}" x WHERE x.company_id = %(company)s::uuid '
+                f'AND x."{key}" = n."{column.column}"{alive})',
+            )
+        )
+    return rules
+
+
+def _faults_sql(rules: Sequence[Rule]) -> str:
+    if not rules:
+        return "NULL::text[]"
+    cases = ", ".join(f"CASE WHEN {rule.when} THEN {_fault(rule)} END" for rule in rules)
+    return f"nullif(array_remove(ARRAY[{cases}], NULL), '{{}}')"
+
+
+def _also_sql(spec: WriteSpec) -> str:
+    return "".join(f", {name} AS ({sql})" for name, sql in spec.also.items())
+
+
+def _keep(all_or_none: bool) -> str:
+    if all_or_none:
+        return "NOT EXISTS (SELECT FROM checked c WHERE c.faults IS NOT NULL)"
+    return "d.faults IS NULL"
+
+
+def _returning(spec: WriteSpec) -> str:
+    if not spec.also:
+        return "id, version"
+    both = ", ".join(
+        f'old."{column.column}" AS "old_{column.column}", new."{column.column}" AS "new_{column.column}"'
+        for column in spec.model._meta.concrete_fields
+    )
+    return f"new.id, new.version, {both}"
+
+
+@lru_cache(maxsize=1024)
+def _insert_sql(spec: WriteSpec, relation: str, given: tuple[str, ...], all_or_none: bool) -> str:
+    model, table = spec.model, spec.model._meta.db_table
+    types = sql_types(model)
+    system = {
+        "company_id": "%(company)s::uuid",
+        "created_at": "%(now)s::timestamptz",
+        "updated_at": "%(now)s::timestamptz",
+        "created_by_id": "%(user)s::uuid",
+        "updated_by_id": "%(user)s::uuid",
+        "version": "1",
+    }
+    values = []
+    for column in _stored(model):
+        name = column.column
+        if name in system:
+            values.append(f'{system[name]} AS "{name}"')
+        elif name == "id":
+            values.append("r.id")
+        elif name in given:
+            # A key that a sparse row does not set reads as null; the default fills it where the column demands a value.
+            filled = f'r."{name}"' if column.null else f'coalesce(r."{name}", {_default(column, types[name])})'
+            values.append(f'{filled} AS "{name}"')
+        else:
+            values.append(f'{_default(column, types[name])} AS "{name}"')
+    rules = [*_reference_rules(model, [*given, *spec.derive]), *spec.rules]
+    columns = [column.column for column in _stored(model)]
+    final = ", ".join(
+        f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
+    )
+    settled = ", ".join(f'd."{name}"' for name in columns)
+    listed = ", ".join(f'"{name}"' for name in columns)
+    return f"""
+WITH r AS MATERIALIZED ({_numbered(relation)}),
+completed AS (
+  SELECT n.ord, {final}
+  FROM (SELECT r.ord, {", ".join(values)} FROM r) n
+  JOIN r ON r.ord = n.ord
+  LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  {spec.joins}
+),
+checked AS MATERIALIZED (
+  SELECT n.*, {_faults_sql(rules)} AS faults
+  FROM completed n
+  JOIN r ON r.ord = n.ord
+  LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  {spec.joins}
+),
+written AS (
+  INSERT INTO "{table}" ({listed})
+  SELECT {settled} FROM checked d WHERE {_keep(all_or_none)} ORDER BY d.ord
+  RETURNING {_returning(spec)}
+){_also_sql(spec)}
+SELECT c.ord, c.id, 1, true, c.faults FROM checked c ORDER BY c.ord"""
+
+
+@lru_cache(maxsize=1024)
+def _update_sql(
+    spec: WriteSpec, relation: str, given: tuple[str, ...], versioned: bool, sparse: bool, all_or_none: bool
+) -> str:
+    model, table = spec.model, spec.model._meta.db_table
+    values = []
+    for column in _stored(model):
+        name = column.column
+        if name not in given or name == "id":
+            values.append(f'o."{name}"')
+        elif sparse:
+            values.append(f"CASE WHEN r.doc ? {_q(name)} THEN r.\"{name}\" ELSE o.\"{name}\" END AS \"{name}\"")
+        else:
+            values.append(f'r."{name}"')
+    changing = [name for name in dict.fromkeys([*given, *spec.derive]) if name != "id"]
+    missing = "o.id IS NULL"
+    if "deleted_at" in {column.column for column in _stored(model)} and "deleted_at" not in spec.derive:
+        missing = "o.id IS NULL OR o.deleted_at IS NOT NULL"
+    rules = [
+        Rule("not_found", "id", "There is no such record.", missing),
+        *(
+            [
+                Rule(
+                    "stale",
+                    "version",
+                    "The record has changed since you read it.",
+                    f"r.{EXPECTED_VERSION} IS NOT NULL AND r.{EXPECTED_VERSION} <> o.version",
+                )
+            ]
+            if versioned
+            else []
+        ),
+        *_reference_rules(model, changing),
+        *spec.rules,
+    ]
+    columns = [column.column for column in _stored(model)]
+    final = ", ".join(
+        f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
+    )
+    differs = (
+        "(" + ", ".join(f'n."{name}"' for name in changing) + ") IS DISTINCT FROM ("
+        + ", ".join(f'o."{name}"' for name in changing) + ")"
+        if changing
+        else "false"
+    )
+    sets = ", ".join(f'"{name}" = d."{name}"' for name in changing)
+    return f"""
+WITH r AS MATERIALIZED ({_numbered(relation)}),
+o AS MATERIALIZED (
+  SELECT t.* FROM "{table}" t
+  WHERE t.company_id = %(company)s::uuid AND t.id IN (SELECT id FROM r) ORDER BY t.id FOR UPDATE
+),
+completed AS (
+  SELECT n.ord, n.given_id, {final}
+  FROM (SELECT r.ord, r.id AS given_id, {", ".join(values)} FROM r LEFT JOIN o ON o.id = r.id) n
+  JOIN r ON r.ord = n.ord
+  LEFT JOIN o ON o.id = r.id
+  {spec.joins}
+),
+checked AS MATERIALIZED (
+  SELECT n.*, {differs} AS differs, o.version AS old_version, {_faults_sql(rules)} AS faults
+  FROM completed n
+  JOIN r ON r.ord = n.ord
+  LEFT JOIN o ON o.id = r.id
+  {spec.joins}
+),
+written AS (
+  UPDATE "{table}" t SET {sets + ", " if sets else ""}version = t.version + 1,
+    updated_at = %(now)s::timestamptz, updated_by_id = %(user)s::uuid
+  FROM checked d WHERE t.id = d.id AND t.company_id = %(company)s::uuid AND d.differs AND {_keep(all_or_none)}
+  RETURNING {_returning(spec).replace("id, version", "t.id, t.version") if not spec.also else _returning(spec)}
+){_also_sql(spec)}
+SELECT c.ord, c.given_id, c.old_version + c.differs::int, c.differs, c.faults FROM checked c ORDER BY c.ord"""

@@ -1,0 +1,319 @@
+"""Entries of the registry and how they are completed from the models when Django has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from core.entities.kinds import KINDS, Kind, KindType
+from core.kernel.registry import Registry
+from core.tenancy.fields import PersonField, TenantForeignKey
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a declaration says of a field beyond what its model column says already."""
+
+    name: str
+    kind: Kind | None = None
+    label: str = ""
+    # Set by the system alone; a client that sends it gets a fault.
+    read_only: bool = False
+    required: bool | None = None
+    # Personal data: masking, erasure and export care.
+    pii: bool = False
+    # The weight in full-text search, A (most) to D; empty: not searched.
+    search: str = ""
+    # Identifies a record among those of its company: relations may be given by it, imports may match on it.
+    key: bool = False
+    # The part this field plays: owner, name, amount, currency, stage, status, close_date, …
+    meaning: str = ""
+    filterable: bool = True
+    sortable: bool = True
+    # May be grouped by, may be summed.
+    dimension: bool | None = None
+    measure: bool | None = None
+    # For a value that is no column: SQL over the row, `{t}` being its table.
+    sql: str = ""
+    description: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+def fact(name: str, **facts: Any) -> Fact:
+    return Fact(name, **facts)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an entity, complete."""
+
+    name: str
+    kind: Kind
+    label: str
+    column: str
+    required: bool
+    nullable: bool
+    read_only: bool
+    pii: bool
+    search: str
+    key: bool
+    meaning: str
+    filterable: bool
+    sortable: bool
+    dimension: bool
+    measure: bool
+    sql: str
+    description: str
+    choices: tuple[tuple[str, str], ...]
+    max_length: int | None
+    max_digits: int
+    decimal_places: int
+    minimum: Decimal | int | None
+    maximum: Decimal | int | None
+    unique: bool
+    # The entity a relation or person points to.
+    to: str
+    default: Any
+
+    @property
+    def type(self) -> KindType:
+        return KINDS[self.kind]
+
+    @property
+    def is_relation(self) -> bool:
+        return self.kind in (Kind.RELATION, Kind.PERSON)
+
+    @cached_property
+    def choice_values(self) -> tuple[str, ...]:
+        return tuple(value for value, _ in self.choices)
+
+    def sql_of(self, table: str) -> str:
+        """The value as SQL over the alias or table `table`."""
+        if self.sql:
+            return f"({self.sql.format(t=table)})"
+        return f'{table}."{self.column}"'
+
+
+@dataclass(frozen=True)
+class Writes:
+    """The operations of an entity. Each takes `actor`, `rows` (`core.changes.Rows`) and `now`, and returns an `Outcome`."""
+
+    create: Callable[..., Any] | None = None
+    update: Callable[..., Any] | None = None
+    delete: Callable[..., Any] | None = None
+    restore: Callable[..., Any] | None = None
+
+
+# Every company's row has these, set by the system.
+BASE_FACTS = (
+    fact("id", read_only=True, sortable=True),
+    fact("created_at", read_only=True),
+    fact("updated_at", read_only=True),
+    fact("created_by", read_only=True),
+    fact("updated_by", read_only=True),
+    fact("version", read_only=True, dimension=False, measure=False),
+)
+
+# What every `Record` has besides, declared after the entity's own fields.
+RECORD_FACTS = (
+    fact("owner", meaning="owner"),
+    fact("tags"),
+    fact("external_source"),
+    fact("external_id", key=True),
+)
+# Columns of every `Record` that no client sees.
+RECORD_INTERNAL = frozenset({"custom_fields", "deleted_at", "deleted_by"})
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What is true of a kind of record. `facts` name every column of the model that is not `internal`."""
+
+    name: str
+    plural: str
+    model_label: str
+    facts: tuple[Fact, ...]
+    internal: frozenset[str] = frozenset()
+    writes: Writes = Writes()
+    # Fields that together name a record to people.
+    title: tuple[str, ...] = ("name",)
+    ordering: str = "-created_at"
+    # Relations through which a record is visible besides its own owner.
+    visible_through: tuple[str, ...] = ()
+    # Named events beyond created, updated, deleted and restored: name -> condition over `changed`, `old` and `new`.
+    events: Mapping[str, Callable[[frozenset[str], Mapping[str, Any], Mapping[str, Any]], bool]] = field(
+        default_factory=dict
+    )
+
+    @cached_property
+    def model(self) -> type[models.Model]:
+        return apps.get_model(self.model_label)
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+    @property
+    def label(self) -> str:
+        return str(self.model._meta.verbose_name).capitalize()
+
+    @property
+    def label_plural(self) -> str:
+        return str(self.model._meta.verbose_name_plural).capitalize()
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        return {item.name: _complete(self, item) for item in (*BASE_FACTS, *self.facts)}
+
+    @cached_property
+    def by_meaning(self) -> dict[str, Field]:
+        return {item.meaning: item for item in self.fields.values() if item.meaning}
+
+    @cached_property
+    def is_soft_deleted(self) -> bool:
+        return any(column.name == "deleted_at" for column in self.model._meta.concrete_fields)
+
+    @property
+    def owner(self) -> Field | None:
+        return self.by_meaning.get("owner")
+
+    @cached_property
+    def path(self) -> str:
+        """The plural as it stands in URLs."""
+        return self.plural.replace("_", "-")
+
+
+entities: Registry[Entity] = Registry("entity")
+
+
+def register(entity: Entity) -> Entity:
+    return entities.register(entity.name, entity)
+
+
+def get_entity(name: str) -> Entity:
+    """Raises: KeyError."""
+    return entities[name]
+
+
+def entity_of_model(model: type[models.Model]) -> Entity | None:
+    return next((entity for entity in entities if entity.model is model), None)
+
+
+_KIND_BY_CLASS: tuple[tuple[type[models.Field], Kind], ...] = (
+    (PersonField, Kind.PERSON),
+    (TenantForeignKey, Kind.RELATION),
+    (models.ForeignKey, Kind.RELATION),
+    (models.EmailField, Kind.EMAIL),
+    (models.URLField, Kind.URL),
+    (models.UUIDField, Kind.UUID),
+    (models.CharField, Kind.TEXT),
+    (models.TextField, Kind.LONG_TEXT),
+    (models.BooleanField, Kind.BOOLEAN),
+    (models.DateTimeField, Kind.DATETIME),
+    (models.DateField, Kind.DATE),
+    (models.DecimalField, Kind.DECIMAL),
+    (models.IntegerField, Kind.INTEGER),
+    (models.JSONField, Kind.JSON),
+    (ArrayField, Kind.TAGS),
+)
+
+
+def _kind_of(column: models.Field) -> Kind:
+    if column.choices:
+        return Kind.CHOICE
+    return next(kind for kind_class, kind in _KIND_BY_CLASS if isinstance(column, kind_class))
+
+
+def _limit(column: models.Field, validator: type[MinValueValidator] | type[MaxValueValidator]) -> Any:
+    return next((item.limit_value for item in column.validators if isinstance(item, validator)), None)
+
+
+def _complete(entity: Entity, said: Fact) -> Field:
+    if said.sql:
+        return _computed(said)
+    column: Any = entity.model._meta.get_field(said.name)
+    generated = isinstance(column, models.GeneratedField)
+    typed: Any = column.output_field if generated else column
+    kind = said.kind or _kind_of(typed)
+    to = ""
+    if kind is Kind.PERSON:
+        to = "user"
+    elif kind is Kind.RELATION:
+        to = next(item.name for item in entities if item.model_label == column.related_model._meta.label)
+    has_default = column.has_default() or column.db_default is not models.NOT_PROVIDED
+    groupable = kind not in (Kind.LONG_TEXT, Kind.JSON, Kind.UUID, Kind.EMAIL, Kind.PHONE, Kind.URL)
+    summable = kind in (Kind.INTEGER, Kind.DECIMAL, Kind.MONEY)
+    return Field(
+        name=said.name,
+        kind=kind,
+        label=said.label or said.name.replace("_", " ").capitalize(),
+        column=column.column,
+        required=said.required if said.required is not None else not (column.blank or column.null or has_default),
+        nullable=column.null,
+        read_only=said.read_only or generated,
+        pii=said.pii,
+        search=said.search,
+        key=said.key,
+        meaning=said.meaning,
+        filterable=said.filterable,
+        sortable=said.sortable and kind not in (Kind.LONG_TEXT, Kind.JSON, Kind.TAGS),
+        dimension=said.dimension if said.dimension is not None else groupable,
+        measure=said.measure if said.measure is not None else summable,
+        sql="",
+        description=said.description or str(column.help_text),
+        choices=said.choices or tuple((str(value), str(label)) for value, label in typed.choices or ()),
+        max_length=getattr(typed, "max_length", None),
+        max_digits=getattr(typed, "max_digits", None) or 18,
+        decimal_places=getattr(typed, "decimal_places", None) or 0,
+        minimum=_limit(typed, MinValueValidator),
+        maximum=_limit(typed, MaxValueValidator),
+        unique=column.unique and said.name != "id",
+        to=to,
+        default=None if generated or not has_default or callable(column.default) else column.default,
+    )
+
+
+def _computed(said: Fact) -> Field:
+    if said.kind is None:
+        raise ValueError(f"{said.name}: a computed field says its kind")
+    return Field(
+        name=said.name,
+        kind=said.kind,
+        label=said.label or said.name.replace("_", " ").capitalize(),
+        column="",
+        required=False,
+        nullable=True,
+        read_only=True,
+        pii=said.pii,
+        search="",
+        key=said.key,
+        meaning=said.meaning,
+        filterable=said.filterable,
+        sortable=said.sortable,
+        dimension=bool(said.dimension),
+        measure=bool(said.measure),
+        sql=said.sql,
+        description=said.description,
+        choices=said.choices,
+        max_length=None,
+        max_digits=18,
+        decimal_places=2,
+        minimum=None,
+        maximum=None,
+        unique=False,
+        to="",
+        default=None,
+    )
+
+
+def with_facts(facts: tuple[Fact, ...], **changes: Fact) -> tuple[Fact, ...]:
+    """The same facts with some replaced by name."""
+    return tuple(replace(changes[item.name], name=item.name) if item.name in changes else item for item in facts)

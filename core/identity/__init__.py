@@ -1,0 +1,1 @@
+"""Companies, people, roles, sessions, API keys: who may be here at all."""

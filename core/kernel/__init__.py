@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, ids, registries, transactions, fault points. Knows nothing of CRM or HTTP."""

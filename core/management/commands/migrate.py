@@ -1,0 +1,18 @@
+"""Django's `migrate` as the owner of the tables, followed by what the models demand of the database itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.commands import migrate
+
+from core.schema import bring_up_to_date
+from core.tenancy.postgresql.base import database_owner
+
+
+class Command(migrate.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        with database_owner():
+            super().handle(*args, **options)
+            if not (options["check_unapplied"] or options["plan"] or options["app_label"]):
+                bring_up_to_date(options["database"])

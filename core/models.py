@@ -1,0 +1,13 @@
+"""The tables of core, gathered for Django; each lives in its subject."""
+
+from core.changes.models import ChangeContext, ChangeLog, Consumer, ParkedChange  # noqa: F401
+from core.identity.models import (  # noqa: F401
+    ApiKey,
+    AuthSession,
+    Company,
+    LoginThrottle,
+    Membership,
+    Person,
+    Role,
+    User,
+)

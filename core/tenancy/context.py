@@ -1,0 +1,122 @@
+"""The context of every statement: which company, who, from where.
+
+It is bound in four places only: the HTTP base view, the task base, the command base and the test fixtures. Outside a
+company, scoped managers raise and the database shows no rows. System work that crosses companies says so with
+`system_context(reason)`, which is greppable and runs under a database role of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connections
+
+from core.tenancy.actors import Actor
+
+
+class NoCompanyInContext(Exception):
+    """A company's table was touched outside any company."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from; all of it lands in the change log."""
+
+    ip: str | None = None
+    user_agent: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    company_id: UUID | None = None
+    actor: Actor | None = None
+    # The reason, when this is work across companies.
+    system: str = ""
+    source: str = "shell"
+    origin: Origin = Origin()
+
+    def for_database(self) -> str:
+        """What the change-log trigger needs to know, as JSON."""
+        actor, origin = self.actor, self.origin
+        facts = {
+            "source": self.source,
+            "ip": origin.ip,
+            "user_agent": origin.user_agent[:500],
+            "correlation_id": origin.correlation_id,
+            "reason": self.system,
+        }
+        if actor is not None:
+            facts |= {
+                "actor_id": actor.user_id and str(actor.user_id),
+                "session_id": actor.session_id and str(actor.session_id),
+                "api_key_id": actor.api_key_id and str(actor.api_key_id),
+                "impersonator_id": actor.impersonator_id and str(actor.impersonator_id),
+                "cause": actor.cause,
+            }
+        return json.dumps({name: value for name, value in facts.items() if value})
+
+
+_current: ContextVar[Context] = ContextVar("tenancy_context", default=Context())
+
+
+def current() -> Context:
+    return _current.get()
+
+
+def current_company_id() -> UUID:
+    """The company in context.
+
+    Raises: NoCompanyInContext.
+    """
+    company_id = _current.get().company_id
+    if company_id is None:
+        raise NoCompanyInContext("bind a company first: company_context(company_id)")
+    return company_id
+
+
+@contextmanager
+def _bound(context: Context) -> Iterator[Context]:
+    token = _current.set(context)
+    try:
+        _tell_open_transactions()
+        yield context
+    finally:
+        _current.reset(token)
+        _tell_open_transactions()
+
+
+def _tell_open_transactions() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            connection.bind_context()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def company_context(
+    company_id: UUID, *, actor: Actor | None = None, source: str = "shell", origin: Origin | None = None
+) -> Iterator[Context]:
+    """Everything inside sees this company only. Works inside and outside a transaction."""
+    if actor is not None and actor.company_id != company_id:
+        raise ValueError("the actor belongs to another company")
+    with _bound(Context(company_id, actor, "", source, origin or _current.get().origin)) as context:
+        yield context
+
+
+@contextmanager
+def actor_context(actor: Actor, *, source: str, origin: Origin | None = None) -> Iterator[Context]:
+    """`company_context` of the actor's company, with the actor in it."""
+    with company_context(actor.company_id, actor=actor, source=source, origin=origin) as context:
+        yield context
+
+
+@contextmanager
+def system_context(reason: str, *, source: str = "task") -> Iterator[Context]:
+    """Work across companies, under the platform role. `reason` is kept in the change log."""
+    with _bound(Context(None, None, reason, source, _current.get().origin)) as context:
+        yield context

@@ -1,0 +1,156 @@
+"""What the database itself enforces about companies, made anew from the models after every migration.
+
+For each company's table: composite keys `(company_id, id)`, foreign keys `(company_id, x_id)`, forced row-level security
+with two policies (the company in context; the platform role). Idempotent: what is in place already is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.db import models
+from django.db.backends.utils import CursorWrapper
+
+from core.tenancy.fields import CompanyField, PersonField, TenantForeignKey
+from core.tenancy.models import CompanyIsolatedModel
+from core.tenancy.postgresql.base import APP_ROLE, PLATFORM_ROLE
+
+# Operators that search and filters need under row-level security. PostgreSQL uses an index below a policy only for
+# functions that cannot leak their arguments through errors; these raise no error that shows a row's value.
+LEAKPROOF_FUNCTIONS = (
+    "ts_match_vq(tsvector, tsquery)",
+    "textlike(text, text)",
+    "texticlike(text, text)",
+    "jsonb_contains(jsonb, jsonb)",
+    "arraycontains(anyarray, anyarray)",
+    "numeric_eq(numeric, numeric)",
+    "numeric_lt(numeric, numeric)",
+    "numeric_le(numeric, numeric)",
+    "numeric_gt(numeric, numeric)",
+    "numeric_ge(numeric, numeric)",
+)
+
+ROLES = f"""
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APP_ROLE}') THEN
+    CREATE ROLE {APP_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{PLATFORM_ROLE}') THEN
+    CREATE ROLE {PLATFORM_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
+    GRANT {APP_ROLE} TO {PLATFORM_ROLE};
+  END IF;
+  -- A login that is no superuser may only assume roles that were granted to it.
+  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+    EXECUTE format('GRANT {APP_ROLE}, {PLATFORM_ROLE} TO %I WITH INHERIT FALSE, SET TRUE', current_user);
+  END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- another database of this cluster was quicker
+END $$;
+"""
+
+FUNCTIONS = """
+CREATE OR REPLACE FUNCTION app_company() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT nullif(current_setting('app.company_id', true), '')::uuid $$;
+"""
+
+
+def company_models() -> Iterator[type[models.Model]]:
+    """Every concrete, managed model whose rows belong to a company."""
+    for model in apps.get_models(include_auto_created=True):
+        if issubclass(model, CompanyIsolatedModel) and not model._meta.proxy and model._meta.managed:
+            yield model
+
+
+def _name(*parts: str) -> str:
+    """A constraint name within PostgreSQL's 63 bytes."""
+    name = "_".join(parts)
+    if len(name) <= 60:
+        return name
+    return name[:51] + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def prepare(cursor: CursorWrapper) -> None:
+    """What must exist before the first table: roles and the function that policies ask."""
+    cursor.execute(ROLES)
+    cursor.execute(FUNCTIONS)
+
+
+def secure(cursor: CursorWrapper) -> None:
+    """Bring the database's own protection up to the models. Expects the owner's rights."""
+    prepare(cursor)
+    tables = [model._meta.db_table for model in company_models()]
+    for table in tables:
+        _ensure_unique(cursor, table, ("company_id", "id"))
+    for model in company_models():
+        _ensure_policies(cursor, model._meta.db_table, "company_id = (SELECT app_company())")
+        for field in model._meta.concrete_fields:
+            _ensure_reference(cursor, model, field)
+    _ensure_policies(cursor, "core_company", "id = (SELECT app_company())")
+    _ensure_policies(
+        cursor,
+        "core_user",
+        "id IN (SELECT m.user_id FROM core_membership m WHERE m.company_id = (SELECT app_company()))",
+    )
+    _grant(cursor)
+    _mark_leakproof(cursor)
+
+
+def _constraints(cursor: CursorWrapper, table: str) -> set[str]:
+    cursor.execute("SELECT conname FROM pg_constraint WHERE conrelid = to_regclass(%s)", [table])
+    return {name for (name,) in cursor.fetchall()}
+
+
+def _ensure_unique(cursor: CursorWrapper, table: str, columns: tuple[str, ...]) -> None:
+    name = _name(table, *columns, "key")
+    if name not in _constraints(cursor, table):
+        cursor.execute(f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" UNIQUE ({", ".join(columns)})')
+
+
+def _ensure_reference(cursor: CursorWrapper, model: type[models.Model], field: models.Field) -> None:
+    if isinstance(field, PersonField):
+        target, columns = "core_membership", "company_id, user_id"
+    elif isinstance(field, TenantForeignKey):
+        target, columns = field.related_model._meta.db_table, "company_id, id"
+    else:
+        return
+    table = model._meta.db_table
+    name = _name(table, field.column, "company_fk")
+    if name not in _constraints(cursor, table):
+        cursor.execute(
+            f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (company_id, "{field.column}") '
+            f'REFERENCES "{target}" ({columns}) DEFERRABLE INITIALLY DEFERRED'
+        )
+
+
+def _ensure_policies(cursor: CursorWrapper, table: str, condition: str) -> None:
+    cursor.execute(
+        "SELECT c.relrowsecurity AND c.relforcerowsecurity, array_agg(p.polname::text) "
+        "FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid WHERE c.oid = to_regclass(%s) GROUP BY 1",
+        [table],
+    )
+    forced, policies = cursor.fetchone()
+    if forced and {"company", "platform"} <= set(policies):
+        return
+    cursor.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')
+    for policy in ("company", "platform"):
+        cursor.execute(f'DROP POLICY IF EXISTS {policy} ON "{table}"')
+    cursor.execute(f'CREATE POLICY company ON "{table}" TO {APP_ROLE} USING ({condition})')
+    cursor.execute(f'CREATE POLICY platform ON "{table}" TO {PLATFORM_ROLE} USING (true) WITH CHECK (true)')
+
+
+def _grant(cursor: CursorWrapper) -> None:
+    cursor.execute(f"""
+        GRANT USAGE ON SCHEMA public TO {APP_ROLE};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APP_ROLE};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE};
+        REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {APP_ROLE};
+    """)
+
+
+def _mark_leakproof(cursor: CursorWrapper) -> None:
+    """Only a superuser may; elsewhere searches under the read policy filter after the company's rows instead."""
+    statements = "".join(
+        f"EXECUTE 'ALTER FUNCTION pg_catalog.{name} LEAKPROOF';" for name in LEAKPROOF_FUNCTIONS
+    )
+    cursor.execute(f"DO $$ BEGIN {statements} EXCEPTION WHEN insufficient_privilege THEN NULL; END $$")

@@ -1,0 +1,110 @@
+"""Django's PostgreSQL backend, plus the tenancy context.
+
+When the outermost transaction begins, one statement sets the company, the facts for the change log and the database
+role, all local to the transaction, so that a pooler in transaction mode is safe. Statements outside a transaction run as
+the application role without a company, where row-level security shows nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+from django.db.backends.postgresql import base, operations
+from psycopg.pq import TransactionStatus
+
+from core.tenancy import context
+
+APP_ROLE = "crm_app"
+PLATFORM_ROLE = "crm_platform"
+
+_BIND = (
+    "SELECT set_config('app.company_id', %s, true), set_config('app.context', %s, true), "
+    "set_config('app.context_id', '', true), set_config('role', %s, true)"
+)
+
+_as_owner: ContextVar[bool] = ContextVar("database_owner", default=False)
+
+
+@contextmanager
+def database_owner() -> Iterator[None]:
+    """Statements run as the login role that owns the tables: migrations and test databases only."""
+    token = _as_owner.set(True)
+    _close_idle()
+    try:
+        yield
+    finally:
+        _close_idle()
+        _as_owner.reset(token)
+
+
+def _close_idle() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+class DatabaseOperations(operations.DatabaseOperations):
+    def execute_sql_flush(self, sql_list: list[str]) -> None:
+        # TRUNCATE belongs to the owner; tests that commit need it between cases.
+        with database_owner():
+            super().execute_sql_flush(sql_list)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = DatabaseOperations
+
+    @property
+    def _restricted(self) -> bool:
+        return not _as_owner.get() and "rls" in settings.TENANCY_LOCKS
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if self._restricted and self.settings_dict["NAME"] not in (None, "postgres"):
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"SET ROLE {APP_ROLE}")
+            if not self.get_autocommit():
+                self.connection.commit()
+
+    def set_autocommit(
+        self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
+    ) -> None:
+        super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        if not autocommit:
+            self.bind_context()
+
+    def bind_context(self) -> None:
+        """Tell the open transaction the context of this moment."""
+        if self.connection is None or self.connection.info.transaction_status == TransactionStatus.INERROR:
+            # The coming rollback takes the settings back with it.
+            return
+        now = context.current()
+        if self._restricted:
+            role = PLATFORM_ROLE if now.system else APP_ROLE
+        else:
+            role = "none"
+        with self.connection.cursor() as cursor:
+            cursor.execute(_BIND, (str(now.company_id or ""), now.for_database(), role))
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        super()._savepoint_rollback(sid)
+        # Settings made since the savepoint went with it; the Python side may have moved on.
+        self.bind_context()
+
+    def fetch_prepared(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Rows of a statement that the server parses and plans once per connection (parameters stay on the server)."""
+        self.validate_no_broken_transaction()
+        self.ensure_connection()
+        started = time.monotonic()
+        with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
+            cursor.execute(sql, params, prepare=True)
+            rows = cursor.fetchall() if cursor.description else []
+        if self.queries_logged:
+            self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
+        return rows
