@@ -144,6 +144,19 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 UNFOLD: dict[str, Any] = {"SITE_TITLE": "Atrium CRM", "SITE_HEADER": "Atrium CRM"}
 
+# Logs -----------------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = "core.observability.logs.configure"
+
+
+def logging_options(default_format: str, default_level: str = "INFO") -> dict[str, str]:
+    """LOGGING as `core.observability.logs` understands it, from LOG_FORMAT and LOG_LEVEL."""
+    return {
+        "format": env.choice("LOG_FORMAT", default_format, ("console", "json")),
+        "level": env.choice("LOG_LEVEL", default_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+    }
+
+
 # Background work ------------------------------------------------------------------------------------
 # PostgreSQL is the queue of record and Redis only the doorbell, so no result is kept and no task waits
 # in Redis for long. A message is redelivered when its worker died (late acknowledgement), at the latest

@@ -5,7 +5,7 @@ import os
 from config.env import celery_url, local_secrets
 from config.home import Home, home_for
 from config.settings.base import *  # noqa: F403 - the one idiom by which Django settings build on each other
-from config.settings.base import caches, database, env
+from config.settings.base import caches, database, env, logging_options
 
 HOME = Home(home_for(os.environ.get("DJANGO_SETTINGS_MODULE", __name__)))
 _kept = local_secrets(HOME)
@@ -29,8 +29,7 @@ MEDIA_ROOT = HOME.media
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = HOME.root / "mail"
 
-LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
-LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = logging_options("console")
 # Static files are served out of the packages: nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from config.env import celery_url
 from config.settings.base import *  # noqa: F403 - see local.py
-from config.settings.base import BASE_DIR, caches, database, env
+from config.settings.base import BASE_DIR, caches, database, env, logging_options
 
 SECRET_KEY = env.text("SECRET_KEY", minimum=50)
 JWT_KEYS = env.keys("JWT_KEYS")
@@ -41,7 +41,6 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "crm@localhost")
 
-LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("console", "json"))
-LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = logging_options("json")
 
 env.check()

@@ -20,4 +20,4 @@ JWT_KEYS = {"test": "only-for-tests-" * 4}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["testserver", "localhost"]
-LOG_LEVEL = "WARNING"
+LOGGING = {"format": "console", "level": "WARNING"}

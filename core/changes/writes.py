@@ -93,7 +93,7 @@ def insert(
     """
     needs_transaction()
     sql = _insert_sql(spec, rows.sql, rows.columns, all_or_none)
-    return _run(sql, rows, actor, now)
+    return _run(sql, rows, actor, now, all_or_none)
 
 
 def update(
@@ -106,7 +106,7 @@ def update(
     """
     needs_transaction()
     sql = _update_sql(spec, rows.sql, rows.columns, rows.has_expected_version, rows.sparse, all_or_none)
-    return _run(sql, rows, actor, now)
+    return _run(sql, rows, actor, now, all_or_none)
 
 
 def remove(
@@ -138,7 +138,7 @@ def _removal(spec: WriteSpec, removing: bool) -> WriteSpec:
     )
 
 
-def _run(sql: str, rows: Rows, actor: Actor, now: datetime) -> Outcome:
+def _run(sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool) -> Outcome:
     names = {f"p{place}": value for place, value in enumerate(rows.params)}
     params = {**names, "company": actor.company_id, "user": actor.user_id, "now": now}
     ids: dict[int, UUID] = {}
@@ -153,6 +153,8 @@ def _run(sql: str, rows: Rows, actor: Actor, now: datetime) -> Outcome:
             ids[place], versions[place] = record_id, version
             if not changed:
                 unchanged.add(place)
+    if all_or_none and refused:
+        return Outcome({}, {}, refused)
     return Outcome(ids, versions, refused, frozenset(unchanged))
 
 
@@ -177,8 +179,10 @@ def _numbered(sql: str) -> str:
 def _default(column: models.Field, sql_type: str) -> str:
     if column.name == "id":
         return "uuidv7()"
-    if column.db_default is not models.NOT_PROVIDED:
-        expression = column.db_default
+    expression: Any = column.db_default
+    if expression is models.NOT_PROVIDED and column.has_default():
+        expression = column.get_default()
+    if expression is not models.NOT_PROVIDED:
         if not hasattr(expression, "resolve_expression"):
             expression = models.Value(expression, output_field=column)
         query = Query(model=None)

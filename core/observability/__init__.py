@@ -1,0 +1,1 @@
+"""How a running system tells what it does: the correlation id and structured logs."""

@@ -1,18 +1,35 @@
+"""The outermost middleware."""
+
+import time
 from collections.abc import Callable
 
+import structlog
 from django.http import HttpRequest, HttpResponse
 
 from core.observability.correlation import HEADER, correlation
 
+_log = structlog.get_logger("atrium.http")
+
 
 class CorrelationIdMiddleware:
-    """Runs each request under a correlation id, and answers with it."""
+    """Runs each request under a correlation id, answers with it, and writes one access line.
+
+    The line never holds the query string, headers or bodies: they may carry personal data and secrets.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
         with correlation(request.headers.get(HEADER)) as correlation_id:
             response = self.get_response(request)
             response[HEADER] = correlation_id
+            _log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status_code=response.status_code,
+                latency_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
             return response
