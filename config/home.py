@@ -43,10 +43,6 @@ class Home:
         return self.root / "media"
 
     @property
-    def beat_schedule(self) -> Path:
-        return self.root / "beat-schedule"
-
-    @property
     def servers(self) -> Path:
         """The folder of the embedded servers' data.
 

@@ -14,6 +14,7 @@ DEBUG = False
 TENANCY_LOCKS = frozenset({"scope", "rls"})
 
 INSTALLED_APPS = [
+    "config",
     "core",
     "audit",
     "api_versioning",
@@ -181,5 +182,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
 }
-# The whole schedule is static: each entry rings for rows that are due in the database.
+# The whole schedule is static and kept in memory: each entry rings for rows that are due in the database,
+# so beat has nothing to remember, and no file of it can be damaged by a sudden end.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {}

@@ -23,7 +23,6 @@ DATABASES = {"default": database(_database)}
 REDIS_URL = env.redis("REDIS_URL", f"unix://{HOME.redis_socket}?db=0")
 CACHES = caches(REDIS_URL)
 CELERY_BROKER_URL = celery_url(REDIS_URL)
-CELERY_BEAT_SCHEDULE_FILENAME = str(HOME.beat_schedule)
 
 MEDIA_ROOT = HOME.media
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"

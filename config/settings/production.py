@@ -16,7 +16,6 @@ DATABASES = {"default": database(env.database("DATABASE_URL"))}
 REDIS_URL = env.redis("REDIS_URL")
 CACHES = caches(REDIS_URL)
 CELERY_BROKER_URL = celery_url(REDIS_URL)
-CELERY_BEAT_SCHEDULE_FILENAME = env.text("BEAT_SCHEDULE_FILE", "beat-schedule")
 
 # Behind a proxy that ends TLS. Plain HTTP (a trial in a closed network) is a decision to be written down.
 _https = env.boolean("HTTPS", True)

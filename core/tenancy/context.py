@@ -14,8 +14,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connections
-
 from core.tenancy.actors import Actor
 
 
@@ -82,19 +80,12 @@ def current_company_id() -> UUID:
 
 @contextmanager
 def _bound(context: Context) -> Iterator[Context]:
+    # The database backend tells an open transaction before its next statement.
     token = _current.set(context)
     try:
-        _tell_open_transactions()
         yield context
     finally:
         _current.reset(token)
-        _tell_open_transactions()
-
-
-def _tell_open_transactions() -> None:
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            connection.bind_context()  # type: ignore[attr-defined]
 
 
 @contextmanager

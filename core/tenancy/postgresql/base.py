@@ -1,6 +1,6 @@
 """Django's PostgreSQL backend, plus the tenancy context.
 
-When the outermost transaction begins, one statement sets the company, the facts for the change log and the database
+Before the first statement of a transaction, and whenever the context has changed since, one statement sets the company, the facts for the change log and the database
 role, all local to the transaction, so that a pooler in transaction mode is safe. Statements outside a transaction run as
 the application role without a company, where row-level security shows nothing.
 """
@@ -25,8 +25,8 @@ APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
 
 _BIND = (
-    "SELECT set_config('app.company_id', %s, true), set_config('app.context', %s, true), "
-    "set_config('app.context_id', '', true), set_config('role', %s, true)"
+    "SELECT set_config('app.company_id', %s::text, true), set_config('app.context', %s::text, true), "
+    "set_config('app.context_id', '', true), set_config('role', %s::text, true)"
 )
 
 _as_owner: ContextVar[bool] = ContextVar("database_owner", default=False)
@@ -72,35 +72,48 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not self.get_autocommit():
                 self.connection.commit()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The context the open transaction knows; None when it must be told before its next statement.
+        self._told: context.Context | None = None
+
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
-        if not autocommit:
-            self.bind_context()
+        self._told = None
 
-    def bind_context(self) -> None:
-        """Tell the open transaction the context of this moment."""
-        if self.connection is None or self.connection.info.transaction_status == TransactionStatus.INERROR:
+    def _cursor(self, name: str | None = None) -> Any:
+        self.ensure_connection()
+        self._tell_context()
+        return super()._cursor(name)
+
+    def _tell_context(self) -> None:
+        """Tell the open transaction the context of this moment, unless it knows."""
+        now = context.current()
+        if self._told is now or self.get_autocommit():
+            return
+        if self.connection.info.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return
-        now = context.current()
         if self._restricted:
             role = PLATFORM_ROLE if now.system else APP_ROLE
         else:
             role = "none"
-        with self.connection.cursor() as cursor:
-            cursor.execute(_BIND, (str(now.company_id or ""), now.for_database(), role))
+        with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
+            cursor.execute(_BIND, (str(now.company_id or ""), now.for_database(), role), prepare=True)
+        self._told = now
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)
-        # Settings made since the savepoint went with it; the Python side may have moved on.
-        self.bind_context()
+        # Settings made since the savepoint went with it.
+        self._told = None
 
     def fetch_prepared(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server)."""
         self.validate_no_broken_transaction()
         self.ensure_connection()
+        self._tell_context()
         started = time.monotonic()
         with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
             cursor.execute(sql, params, prepare=True)
