@@ -107,7 +107,9 @@ def actor_context(actor: Actor, *, source: str, origin: Origin | None = None) ->
 
 
 @contextmanager
-def system_context(reason: str, *, source: str = "task") -> Iterator[Context]:
+def system_context(
+    reason: str, *, source: str = "task", origin: Origin | None = None
+) -> Iterator[Context]:
     """Work across companies, under the platform role. `reason` is kept in the change log."""
-    with _bound(Context(None, None, reason, source, _current.get().origin)) as context:
+    with _bound(Context(None, None, reason, source, origin or _current.get().origin)) as context:
         yield context

@@ -1,0 +1,102 @@
+"""Records as JSON, built by PostgreSQL in one statement. Compiled once per (entity, modes, fields).
+
+List, detail, export, stream and webhook render through here. `tests/core/access/test_output.py` holds a plain Python
+renderer against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connection, models
+from django.db.models import QuerySet
+
+from core.entities import entities
+from core.entities.registry import Field
+
+if TYPE_CHECKING:
+    from core.access.view import EntityView
+
+# Values that the request itself knows may be selected beside the document (sort keys of a cursor).
+Extra = tuple[str, ...]
+
+
+@lru_cache(maxsize=2048)
+def _document_sql(entity_name: str, names: tuple[str, ...]) -> str:
+    entity = entities[entity_name]
+    columns = ", ".join(f'{_rendered(entity.fields[name])} AS "{name}"' for name in names)
+    return f"(SELECT row_to_json(x)::text FROM (SELECT {columns}) x)" if names else "'{}'"
+
+
+def _rendered(field: Field) -> str:
+    return field.type.render(field.sql_of("p"))
+
+
+@lru_cache(maxsize=256)
+def _stored_columns(model: type[models.Model]) -> tuple[str, ...]:
+    # A search vector is never shown and costs a decompression per row.
+    return tuple(column.attname for column in model._meta.concrete_fields if column.name != "search_vector")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How one actor gets records of one entity: which fields, which relations inlined as `<name>_detail`."""
+
+    view: EntityView
+    fields: tuple[str, ...]
+    expand: tuple[str, ...] = ()
+
+    def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[tuple[Any, ...]]:
+        """Each record of the queryset, in its order, as `(JSON text, *extra columns)`. One statement, plus one for each
+        expanded relation."""
+        columns = _stored_columns(self.view.entity.model)
+        annotated = [name for name in extra if name not in columns]
+        inner, params = queryset.values_list(*columns, *annotated).query.sql_with_params()
+        relations = tuple(self.view.entity.fields[name].column for name in self.expand)
+        picked = "".join(f', p."{name}"' for name in (*extra, *relations))
+        sql = f"SELECT {_document_sql(self.view.entity.name, self.fields)}{picked} FROM ({inner}) p"
+        rows = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
+        if not relations:
+            return rows
+        return self._with_details(rows, len(extra))
+
+    def texts(self, queryset: QuerySet[Any]) -> list[str]:
+        return [row[0] for row in self.documents(queryset)]
+
+    def one(self, record_id: UUID) -> str:
+        """The document of one record the actor sees, also from the recycle bin."""
+        records = self.view._manager.filter(pk=record_id)
+        return self.texts(records)[0]
+
+    def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[str]:
+        """Documents of any number of records in bounded memory, in id order."""
+        last: UUID | None = None
+        while True:
+            page = queryset.order_by("pk") if last is None else queryset.filter(pk__gt=last).order_by("pk")
+            rows = self.documents(page[:batch], ("id",))
+            for row in rows:
+                yield row[0]
+            if len(rows) < batch:
+                return
+            last = rows[-1][1]
+
+    def _with_details(self, rows: list[tuple[Any, ...]], extras: int) -> list[tuple[Any, ...]]:
+        details: list[dict[UUID, str]] = []
+        for place, name in enumerate(self.expand):
+            ids = {row[1 + extras + place] for row in rows} - {None}
+            related = self.view.related(name)
+            shown = related.records() if related.can("read") else related.records().none()
+            inlined = related.output().documents(shown.filter(pk__in=ids), ("id",)) if ids else []
+            details.append({record_id: text for text, record_id in inlined})
+        complete = []
+        for row in rows:
+            text = row[0]
+            for place, name in enumerate(self.expand):
+                detail = details[place].get(row[1 + extras + place], "null")
+                text = f'{text[:-1]}{"," if len(text) > 2 else ""}"{name}_detail":{detail}}}'
+            complete.append((text, *row[1 : 1 + extras]))
+        return complete

@@ -1,0 +1,221 @@
+"""`EntityView`: an entity narrowed to what one actor may see, ask and write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from core.access.modes import Mode, modes_of
+from core.access.output import Output
+from core.access.visibility import sees_everything, visible
+from core.changes.rows import EXPECTED_VERSION
+from core.entities import Entity, Field, entities
+from core.entities.kinds import BadValue
+from core.kernel.errors import Fault, Forbidden, Invalid, NotFound
+from core.tenancy.actors import Actor
+
+# Entities that only who may manage users may write.
+GUARDED_ENTITIES = frozenset({"user", "role", "api_key"})
+MANAGE_USERS = "manage_users"
+
+
+class UnknownField(Exception):
+    """There is no such field for this actor: hidden and unknown are the same."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def view(entity: str | Entity, actor: Actor) -> EntityView:
+    return EntityView(entities[entity] if isinstance(entity, str) else entity, actor)
+
+
+class EntityView:
+    """The one door to an entity's data. Needs the actor's company in context when it reads."""
+
+    def __init__(self, entity: Entity, actor: Actor) -> None:
+        self.entity = entity
+        self.actor = actor
+        self.modes = modes_of(entity, actor.rights)
+
+    # --- what may be done ---------------------------------------------------------------------------------------
+
+    def can(self, verb: str) -> bool:
+        rights = self.actor.rights
+        if verb != "read" and self.entity.name in GUARDED_ENTITIES:
+            return rights.can(MANAGE_USERS)
+        return rights.can(verb, self.entity.name)
+
+    def require(self, verb: str) -> None:
+        """Raises: Forbidden."""
+        if not self.can(verb):
+            raise Forbidden(f"Your role may not {verb} {self.entity.label_plural.lower()}.")
+
+    # --- which fields -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        return {name: field for name, field in self.entity.fields.items() if self.modes[name] is not Mode.HIDDEN}
+
+    def field(self, name: str) -> Field:
+        """Raises: UnknownField."""
+        found = self.fields.get(name)
+        if found is None:
+            raise UnknownField(name)
+        return found
+
+    def related(self, name: str) -> EntityView:
+        """The view of the entity that a relation points to.
+
+        Raises: UnknownField when the field is no relation.
+        """
+        field = self.field(name)
+        if not field.is_relation:
+            raise UnknownField(name)
+        return EntityView(entities[field.to], self.actor)
+
+    # --- which records ------------------------------------------------------------------------------------------
+
+    def records(self) -> QuerySet[Any]:
+        """Every record the actor sees, not those in the recycle bin."""
+        queryset = self._manager.filter(visible(self.entity, self.actor))
+        return queryset.filter(deleted_at__isnull=True) if self.entity.is_soft_deleted else queryset
+
+    def bin(self) -> QuerySet[Any]:
+        """The records in the recycle bin that the actor would see."""
+        return self._manager.filter(visible(self.entity, self.actor), deleted_at__isnull=False)
+
+    @property
+    def _manager(self) -> Any:
+        return self.entity.model._default_manager  # type: ignore[attr-defined]
+
+    def get(self, record_id: str | UUID, among: QuerySet[Any] | None = None) -> Any:
+        """One visible record.
+
+        Raises: NotFound, alike for what never was, what is another company's and what the actor may not see.
+        """
+        try:
+            key = record_id if isinstance(record_id, UUID) else UUID(record_id)
+        except ValueError:
+            raise NotFound() from None
+        found = (self.records() if among is None else among).filter(pk=key).first()
+        if found is None:
+            raise NotFound()
+        return found
+
+    # --- output -------------------------------------------------------------------------------------------------
+
+    def output(self, fields: Iterable[str] | None = None, expand: Iterable[str] = ()) -> Output:
+        """How records are rendered.
+
+        Raises: Invalid for names that are unknown, or cannot be expanded.
+        """
+        faults = []
+        chosen = list(self.fields) if fields is None else list(dict.fromkeys(fields))
+        for name in chosen:
+            if name not in self.fields:
+                faults.append(Fault("fields", "unknown_field", f"There is no field {name!r}."))
+        expanded = list(dict.fromkeys(expand))
+        for name in expanded:
+            if name not in self.fields or not self.fields[name].is_relation:
+                faults.append(Fault("expand", "not_expandable", f"{name!r} cannot be expanded."))
+        if faults:
+            raise Invalid(faults=faults)
+        return Output(self, tuple(chosen), tuple(expanded))
+
+    # --- input --------------------------------------------------------------------------------------------------
+
+    def read_input(self, document: Any, *, partial: bool, operation: str = "create") -> dict[str, Any]:
+        """A client's document as field name → value; `version` becomes the expected version.
+
+        `partial` leaves out what is not sent; otherwise a missing required field is a fault and the others are left to
+        their defaults. Raises: Invalid with every fault.
+        """
+        if not isinstance(document, Mapping):
+            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
+        values: dict[str, Any] = {}
+        faults: list[Fault] = []
+        for name, sent in document.items():
+            try:
+                if name == "version" and operation == "update":
+                    values[EXPECTED_VERSION] = self._expected_version(sent)
+                else:
+                    values[name] = self._read(name, sent)
+            except BadValue as bad:
+                faults.append(Fault(str(name), bad.code, bad.detail))
+        if not partial:
+            faults += [
+                Fault(name, "required", "This field is required.")
+                for name, field in self.fields.items()
+                if field.required and not field.read_only and name not in document
+            ]
+        if not faults:
+            faults = self._unseen_references(values)
+        if faults:
+            raise Invalid(faults=faults)
+        return values
+
+    def _read(self, name: Any, sent: Any) -> Any:
+        field = self.fields.get(name) if isinstance(name, str) else None
+        if field is None:
+            raise BadValue("unknown_field", "There is no such field.")
+        if field.read_only:
+            raise BadValue("read_only", "This field is set by the system.")
+        if self.modes[field.name] is not Mode.EDIT:
+            raise BadValue("not_editable", "Your role may not change this field.")
+        if sent is None:
+            if field.nullable:
+                return None
+            raise BadValue("null", "This field cannot be null.")
+        value = field.type.from_json(field, sent)
+        if field.required and isinstance(value, str) and not value.strip():
+            raise BadValue("required", "This field cannot be blank.")
+        return value
+
+    def _expected_version(self, sent: Any) -> int:
+        if isinstance(sent, bool) or not isinstance(sent, int) or not 0 < sent < 2**31:
+            raise BadValue("not_an_integer", "The version you read, a whole number, is expected.")
+        return sent
+
+    def _unseen_references(self, values: Mapping[str, Any]) -> list[Fault]:
+        """References to records the actor does not see. That they exist at all is checked where they are written."""
+        asked: dict[str, set[UUID]] = defaultdict(set)
+        for name, value in values.items():
+            field = self.fields.get(name)
+            if field is not None and field.is_relation and value is not None:
+                if not sees_everything(entities[field.to], self.actor):
+                    asked[field.to].add(value)
+        seen = {
+            target: set(EntityView(entities[target], self.actor).records().filter(pk__in=ids).values_list("pk", flat=True))
+            for target, ids in asked.items()
+        }
+        return [
+            Fault(name, "does_not_exist", "There is no such record.")
+            for name, value in values.items()
+            if name in self.fields
+            and self.fields[name].is_relation
+            and value is not None
+            and self.fields[name].to in seen
+            and value not in seen[self.fields[name].to]
+        ]
+
+    # --- search -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def searched(self) -> tuple[Field, ...]:
+        return tuple(field for field in self.fields.values() if field.search)
+
+    def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Records that match the text, best first. See `core.access.search`."""
+        from core.access.search import search
+
+        return search(self, queryset, text)
+
+    def none_of(self) -> Q:
+        return Q(pk__in=[])

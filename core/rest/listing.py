@@ -1,0 +1,311 @@
+"""What a list request asks for, read and checked as a whole: filters, order, search, shape, page or cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core import signing
+from django.db import connection
+from django.db.models import F, Q, QuerySet
+
+from core.access import EntityView, UnknownField
+from core.access.output import Output
+from core.conditions.params import parse_params
+from core.entities import Field
+from core.entities.kinds import BadValue
+from core.kernel.errors import Fault, Invalid, NotFound
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+# A count beyond this is an estimate unless asked for: counting a million rows costs more than showing a page.
+EXACT_COUNT_LIMIT = 10_000
+# Deeper pages read everything before them; the cursor does not.
+MAX_OFFSET = 100_000
+MAX_ORDERING = 5
+MAX_SEARCH_LENGTH = 200
+
+SHAPE_PARAMETERS = frozenset({"fields", "expand"})
+RESERVED = SHAPE_PARAMETERS | {"page", "page_size", "cursor", "count", "ordering", "search"}
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """A list request, complete and valid."""
+
+    view: EntityView
+    output: Output
+    filters: Q
+    # (field, descending), ended by the id.
+    ordering: tuple[tuple[Field, bool], ...]
+    search: str
+    page: int
+    page_size: int
+    cursor: Cursor | None
+    exact_count: bool
+
+    def queryset(self, records: QuerySet[Any] | None = None) -> QuerySet[Any]:
+        """The records asked for, in order, without paging."""
+        found = (self.view.records() if records is None else records).filter(self.filters)
+        if self.search:
+            return self.view.search(found, self.search)
+        return found.order_by(*(_order(field, descending) for field, descending in self.ordering))
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place between two rows of an ordered list: the sort values of the row beside it. Empty at the start."""
+
+    values: tuple[str | None, ...] = ()
+    backwards: bool = False
+
+
+def read_shape(pairs: Pairs, view: EntityView) -> Output:
+    """`fields` and `expand` of a request.
+
+    Raises: Invalid.
+    """
+    given = dict(pairs)
+    fields = [name for name in given["fields"].split(",") if name] if "fields" in given else None
+    expand = [name for name in given.get("expand", "").split(",") if name]
+    return view.output(fields, expand)
+
+
+def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
+    """Raises: Invalid with every fault of every parameter."""
+    faults: list[Fault] = []
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in RESERVED:
+            if name in given:
+                faults.append(Fault(name, "repeated", "Give this parameter once."))
+            given[name] = value
+
+    def attempt(work: Any) -> Any:
+        try:
+            return work()
+        except Invalid as invalid:
+            faults.extend(invalid.faults or [Fault("", invalid.code, invalid.detail)])
+            return None
+
+    condition = attempt(lambda: parse_params(pairs, view, RESERVED))
+    output = attempt(lambda: read_shape(pairs, view))
+    ordering = attempt(lambda: _read_ordering(given.get("ordering", view.entity.ordering), view))
+    page_size = attempt(lambda: _whole(given, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE))
+    page = attempt(lambda: _whole(given, "page", 1, None))
+    if page and page_size and page * page_size > MAX_OFFSET and page > 1:
+        faults.append(Fault("page", "too_deep", f"Beyond {MAX_OFFSET} records walk with cursor= instead."))
+    if given.get("count", "exact") != "exact":
+        faults.append(Fault("count", "not_a_choice", "count takes 'exact'."))
+    search = given.get("search", "")
+    if len(search) > MAX_SEARCH_LENGTH:
+        faults.append(Fault("search", "too_long", f"At most {MAX_SEARCH_LENGTH} characters are searched for."))
+    cursor = None
+    if "cursor" in given:
+        if "page" in given or "search" in given:
+            faults.append(Fault("cursor", "not_together", "cursor does not go with page or search."))
+        elif ordering:
+            cursor = attempt(lambda: _read_cursor(given["cursor"], view, ordering))
+    if faults:
+        raise Invalid(faults=faults)
+    filters = condition.to_q(now=now) if condition is not None else Q()
+    return ListQuery(view, output, filters, ordering, search, page, page_size, cursor, "count" in given)
+
+
+def _whole(given: dict[str, str], name: str, default: int, most: int | None) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise Invalid(faults=[Fault(name, "not_an_integer", "A whole number from 1 is expected.")])
+    if most is not None and int(text) > most:
+        raise Invalid(faults=[Fault(name, "too_large", f"At most {most} is allowed.")])
+    return int(text)
+
+
+def _read_ordering(text: str, view: EntityView) -> tuple[tuple[Field, bool], ...]:
+    names = [name for name in text.split(",") if name]
+    chosen: list[tuple[Field, bool]] = []
+    faults = []
+    for name in names[: MAX_ORDERING + 1]:
+        try:
+            field = view.field(name.removeprefix("-"))
+        except UnknownField:
+            field = None
+        if field is None or not field.sortable:
+            faults.append(Fault("ordering", "unknown_ordering", f"{name[:100]!r} cannot be ordered by."))
+        else:
+            chosen.append((field, name.startswith("-")))
+    if len(names) > MAX_ORDERING:
+        faults.append(Fault("ordering", "too_many", f"At most {MAX_ORDERING} fields order a list."))
+    if faults:
+        raise Invalid(faults=faults)
+    if not any(field.name == "id" for field, _ in chosen):
+        # Ties are broken in the direction of the list, so that one index serves both columns.
+        chosen.append((view.entity.fields["id"], bool(chosen) and chosen[0][1]))
+    return tuple(chosen)
+
+
+def _order(field: Field, descending: bool) -> Any:
+    expression = F(field.column)
+    return expression.desc() if descending else expression.asc()
+
+
+# --- cursors -------------------------------------------------------------------------------------------------------
+
+
+def _salt(view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> str:
+    names = ",".join(f"{'-' if descending else ''}{field.name}" for field, descending in ordering)
+    return f"cursor:{view.actor.company_id}:{view.entity.name}:{names}"
+
+
+def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> Cursor:
+    if not text:
+        return Cursor()
+    bad = Invalid(faults=[Fault("cursor", "bad_cursor", "This cursor was not given out for this list.")])
+    try:
+        backwards, *values = signing.loads(text, salt=_salt(view, ordering))
+    except (signing.BadSignature, ValueError):
+        raise bad from None
+    if len(values) != len(ordering):
+        raise bad
+    return Cursor(tuple(values), bool(backwards))
+
+
+def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> str:
+    plain = [
+        None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values
+    ]
+    return signing.dumps([int(backwards), *plain], salt=_salt(query.view, query.ordering))
+
+
+def _typed(field: Field, value: str | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return field.type.from_text(field, value)
+    except BadValue:
+        # A stored value may lie outside today's limits; as a text it still sorts.
+        return value
+
+
+def _after(ordering: tuple[tuple[Field, bool], ...], values: tuple[str | None, ...], backwards: bool) -> Q:
+    """Rows behind the place. PostgreSQL sorts nulls as if larger than everything."""
+    behind, equal = Q(pk__in=[]), Q()
+    bound = Q()
+    for place, ((field, descending), text) in enumerate(zip(ordering, values, strict=True)):
+        value, column = _typed(field, text), field.column
+        down = descending != backwards
+        if value is None:
+            later = Q(**{f"{column}__isnull": False}) if down else Q(pk__in=[])
+            same = Q(**{f"{column}__isnull": True})
+        else:
+            later = Q(**{f"{column}__lt" if down else f"{column}__gt": value})
+            if not down and field.nullable:
+                later |= Q(**{f"{column}__isnull": True})
+            same = Q(**{column: value})
+            if place == 0 and not field.nullable:
+                # Implied by the rest; said apart, an index can start there.
+                bound = Q(**{f"{column}__lte" if down else f"{column}__gte": value})
+        behind |= equal & later
+        equal &= same
+    return bound & behind
+
+
+# --- pages ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as JSON bytes."""
+
+    body: bytes
+
+
+def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet[Any] | None = None) -> Page:
+    """The page's documents and its links. A constant number of statements, whatever the size.
+
+    Raises: NotFound for a page behind the last.
+    """
+    if query.cursor is not None:
+        return _cursor_page(query, query.cursor, base_url, pairs, records)
+    queryset = query.queryset(records)
+    start = (query.page - 1) * query.page_size
+    rows = query.output.documents(queryset[start : start + query.page_size + 1])
+    has_next = len(rows) > query.page_size
+    rows = rows[: query.page_size]
+    if not rows and query.page > 1:
+        raise NotFound("There is no such page.", code="no_such_page")
+    count, exact = _count(query, queryset, start, len(rows), has_next)
+
+    def link(page: int) -> str:
+        return _link(base_url, pairs, {"page": str(page)})
+
+    head = {
+        "count": count,
+        "count_is_exact": exact,
+        "next": link(query.page + 1) if has_next else None,
+        "previous": link(query.page - 1) if query.page > 1 else None,
+    }
+    return _page(head, [row[0] for row in rows])
+
+
+def _count(
+    query: ListQuery, queryset: QuerySet[Any], start: int, shown: int, has_next: bool
+) -> tuple[int, bool]:
+    if not has_next:
+        return start + shown, True
+    bare = queryset.order_by()
+    if query.exact_count:
+        return bare.count(), True
+    counted = bare.values("pk")[: EXACT_COUNT_LIMIT + 1].count()
+    if counted <= EXACT_COUNT_LIMIT:
+        return counted, True
+    sql, params = bare.values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        plan = cursor.fetchone()[0]
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    return max(int(plan[0]["Plan"]["Plan Rows"]), EXACT_COUNT_LIMIT + 1), False
+
+
+def _cursor_page(
+    query: ListQuery, cursor: Cursor, base_url: str, pairs: Pairs, records: QuerySet[Any] | None
+) -> Page:
+    found = (query.view.records() if records is None else records).filter(query.filters)
+    if cursor.values:
+        found = found.filter(_after(query.ordering, cursor.values, cursor.backwards))
+    found = found.order_by(*(_order(field, descending != cursor.backwards) for field, descending in query.ordering))
+    columns = tuple(field.column for field, _ in query.ordering)
+    rows = query.output.documents(found[: query.page_size + 1], columns)
+    more = len(rows) > query.page_size
+    rows = rows[: query.page_size]
+    if cursor.backwards:
+        rows.reverse()
+    has_next = bool(rows) and (more or cursor.backwards)
+    has_previous = bool(rows) and (more if cursor.backwards else bool(cursor.values))
+
+    def link(row: tuple[Any, ...], backwards: bool) -> str:
+        return _link(base_url, pairs, {"cursor": _write_cursor(query, row[1:], backwards)})
+
+    head = {
+        "next": link(rows[-1], False) if has_next else None,
+        "previous": link(rows[0], True) if has_previous else None,
+    }
+    return _page(head, [row[0] for row in rows])
+
+
+def _link(base_url: str, pairs: Pairs, changes: dict[str, str]) -> str:
+    kept = [(name, value) for name, value in pairs if name not in changes]
+    return f"{base_url}?{urlencode([*kept, *changes.items()])}"
+
+
+def _page(head: dict[str, Any], documents: list[str]) -> Page:
+    opening = json.dumps(head)[:-1]
+    return Page(f'{opening}, "results": [{",".join(documents)}]}}'.encode())

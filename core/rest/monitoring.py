@@ -1,0 +1,28 @@
+"""`GET /api/v1/monitoring/health/`: does the system answer, and if not, what does not."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse, JsonResponse
+from rest_framework.request import Request
+
+from core.jobs.health import health
+from core.rest.views import ApiView
+
+OK, UNAVAILABLE = 200, 503
+
+
+class HealthView(ApiView):
+    """200 when database, Redis, worker and beat answer, else 503 naming what does not; `?live=1` asks the process alone."""
+
+    public = True
+    authentication_classes = ()
+
+    def get(self, request: Request) -> HttpResponse:
+        if request.query_params.get("live") == "1":
+            return JsonResponse({"status": "ok", "parts": {}})
+        state = health(self.now)
+        parts = {name: {"ok": part.ok, "detail": part.detail} for name, part in state.parts.items()}
+        answer = JsonResponse({"status": state.status, "parts": parts}, status=OK if state.ok else UNAVAILABLE)
+        if not state.ok:
+            answer["Retry-After"] = "5"
+        return answer

@@ -1,0 +1,130 @@
+"""Errors as RFC 9457 problem documents. The only way an exception reaches a client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+)
+from django.db import DataError, IntegrityError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from rest_framework import exceptions as drf
+
+from core.kernel.errors import (
+    Conflict,
+    DomainError,
+    Fault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotSignedIn,
+    TooLarge,
+    Unavailable,
+)
+from core.kernel.transactions import RETRIED_STATES, sql_state
+from core.observability import correlation
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:atrium:problem:"
+RETRY_SECONDS = 1
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+class UnsupportedMediaType(DomainError):
+    code, status, title = "unsupported_media_type", 415, "This content type is not read here"
+
+
+class NotAcceptable(DomainError):
+    code, status, title = "not_acceptable", 406, "No such representation is served"
+
+
+class MethodNotAllowed(DomainError):
+    code, status, title = "method_not_allowed", 405, "This method is not served here"
+
+
+class InternalError(DomainError):
+    code, status, title = "internal_error", 500, "Something went wrong on our side"
+
+
+def as_domain_error(error: Exception) -> DomainError:
+    """The domain error that a foreign exception means; what nobody foresaw is an `InternalError`."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, Http404 | drf.NotFound):
+        return NotFound()
+    if isinstance(error, drf.MethodNotAllowed):
+        return MethodNotAllowed(str(error.detail))
+    if isinstance(error, drf.UnsupportedMediaType):
+        return UnsupportedMediaType(str(error.detail))
+    if isinstance(error, drf.NotAcceptable):
+        return NotAcceptable()
+    if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
+        return NotSignedIn()
+    if isinstance(error, PermissionDenied | drf.PermissionDenied):
+        return Forbidden()
+    if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
+        return TooLarge()
+    if isinstance(error, UnreadablePostError | BadRequest | SuspiciousOperation | DisallowedHost | drf.ParseError):
+        return Invalid("The request cannot be read.", code="unreadable")
+    if isinstance(error, IntegrityError):
+        # Two requests raced; the loser's own check ran too early to see the winner.
+        log.info("integrity_conflict", state=sql_state(error))
+        return Conflict("Another request stored the same at the same time, or the record is still in use.")
+    if isinstance(error, DataError):
+        log.warning("value_refused_by_database", state=sql_state(error))
+        return Invalid("A value is out of range.", code="out_of_range")
+    if isinstance(error, OperationalError):
+        if sql_state(error) in RETRIED_STATES | {LOCK_NOT_AVAILABLE}:
+            return Conflict("The record is busy; try again.", code="busy", retry_after=RETRY_SECONDS)
+        log.error("database_unavailable", exc_info=error)
+        return Unavailable("The database cannot be reached now.", retry_after=RETRY_SECONDS)
+    log.error("unhandled_exception", exc_info=error)
+    return InternalError()
+
+
+def document(error: DomainError) -> dict[str, Any]:
+    """The problem document of an error."""
+    extra = {name: value for name, value in error.extra.items() if name != "retry_after"}
+    return {
+        "type": TYPE_PREFIX + error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "correlation_id": correlation.current_id(),
+        "errors": faults_as_json(error.faults),
+        **extra,
+    }
+
+
+def faults_as_json(faults: Iterable[Fault]) -> list[dict[str, str]]:
+    return [{"path": fault.path, "code": fault.code, "detail": fault.detail} for fault in faults]
+
+
+def response(error: Exception) -> HttpResponse:
+    """The answer to a request that ended in this exception."""
+    refusal = as_domain_error(error)
+    # A lone surrogate from the request's own text may stand in a detail; it cannot be sent as UTF-8.
+    text = json.dumps(document(refusal), ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+    answer = HttpResponse(text, status=refusal.status, content_type=CONTENT_TYPE)
+    if "retry_after" in refusal.extra:
+        answer["Retry-After"] = str(refusal.extra["retry_after"])
+    if refusal.status == NotSignedIn.status:
+        answer["WWW-Authenticate"] = 'Bearer realm="api"'
+    return answer
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's 404 handler below /api/."""
+    return response(NotFound())

@@ -1,0 +1,54 @@
+"""URLs of viewsets: lists, records, bulk, upsert and restore for each, and the actions a viewset adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import URLPattern, path
+from rest_framework.routers import SimpleRouter
+
+from core.entities import entities
+from core.rest.viewsets import EntityViewSet
+
+
+class EntityRouter(SimpleRouter):
+    """DRF's router plus the routes of every entity that has the operations for them."""
+
+    def add(self, viewset: type[EntityViewSet], prefix: str = "") -> None:
+        """Serve the viewset under its entity's plural, or under `prefix`."""
+        entity = entities[viewset.entity_name]
+        self.register(prefix or entity.path, viewset, basename=prefix.replace("/", "-") or entity.plural)
+
+    def get_urls(self) -> list[URLPattern]:
+        urls: list[URLPattern] = []
+        for prefix, viewset, basename in self.registry:
+            urls += self._extra(prefix, viewset, basename)
+        return [*urls, *super().get_urls()]
+
+    def _extra(self, prefix: str, viewset: type[Any], basename: str) -> list[URLPattern]:
+        writes = entities[viewset.entity_name].writes
+        soft = entities[viewset.entity_name].is_soft_deleted
+        made = []
+
+        def route(tail: str, method: str, action: str) -> None:
+            served = viewset.as_view({method: action}, basename=basename, detail=action == "restore")
+            made.append(path(f"{prefix}/{tail}", served, name=f"{basename}-{action.replace('_', '-')}"))
+
+        if writes.create and writes.update and writes.delete:
+            route("bulk/", "post", "bulk")
+        if writes.create and writes.update and "external_id" in entities[viewset.entity_name].fields:
+            route("by-external-id/<str:source>/<str:external_id>/", "put", "by_external_id")
+        if soft and writes.restore:
+            route("<str:pk>/restore/", "post", "restore")
+        return made
+
+    def get_method_map(self, viewset: Any, method_map: dict[str, str]) -> dict[str, str]:
+        writes = entities[viewset.entity_name].writes
+        served = {"create": writes.create, "update": writes.update, "partial_update": writes.update, "destroy": writes.delete}
+        return {
+            method: action
+            for method, action in super().get_method_map(viewset, method_map).items()
+            if served.get(action, True)
+        }
+
+

@@ -1,0 +1,161 @@
+"""`ApiView`: every request in one transaction, as one actor, with problems as its only errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from core.kernel.errors import Forbidden, TooLarge
+from core.kernel.transactions import retried
+from core.observability import correlation
+from core.rest import idempotency, problems
+from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
+from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
+from core.tenancy.actors import Actor
+from core.tenancy.context import Origin, actor_context, system_context
+
+API_VERSION = "v1"
+ACCEPTED_VERSIONS = {"v1", "1"}
+# A verb that every signed-in member has.
+MEMBER = "member"
+
+
+def client_ip(request: HttpRequest) -> str | None:
+    """The address the request came from, as the web server or its trusted proxy says."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
+class ApiView(APIView):
+    """Base of every endpoint.
+
+    `verbs` declares what right each method (or viewset action) needs: a verb, `MEMBER`, or `manage_users`; what is not
+    declared is refused. `public` endpoints need no sign-in and run under the system's context.
+    """
+
+    authentication_classes: ClassVar[Any] = (BearerAuthentication, ApiKeyAuthentication)
+    parser_classes: ClassVar[Any] = (StrictJsonParser,)
+    renderer_classes: ClassVar[Any] = (JSONRenderer,)
+    content_negotiation_class = DefaultContentNegotiation
+    permission_classes: ClassVar[Any] = ()
+    throttle_classes: ClassVar[Any] = ()
+    http_method_names: ClassVar[Any] = ["get", "head", "post", "put", "patch", "delete"]
+
+    public: ClassVar[bool] = False
+    verbs: ClassVar[Mapping[str, str]] = {}
+    max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
+
+    actor: Actor
+    now: datetime
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.args, self.kwargs = args, kwargs
+        self.headers = {}
+        self.now = timezone.now()
+        incoming = self.request = self.initialize_request(request, *args, **kwargs)
+        answer: HttpResponseBase
+        try:
+            answer = self._answer(incoming)
+        except Exception as error:  # noqa: BLE001 - problems.response logs what it does not know
+            answer = self.handle_exception(error)
+        self.response = self.finalize_response(incoming, answer, *args, **kwargs)
+        return self.response
+
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        answer = problems.response(exc)
+        if answer.status_code == problems.MethodNotAllowed.status:
+            answer["Allow"] = ", ".join(self.allowed_methods)
+        if answer.status_code >= problems.InternalError.status:
+            close_old_connections()
+        return answer
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["API-Version"] = API_VERSION
+        return response
+
+    # --- one request ----------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> HttpResponseBase:
+        method = (request.method or "").lower()
+        handler = getattr(self, method, None) if method in self.http_method_names else None
+        self._check_size(request)
+        self._negotiate(request)
+        if handler is None:
+            handler = self.http_method_not_allowed
+        origin = Origin(client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id())
+
+        def work() -> HttpResponseBase:
+            with system_context("sign-in", source="api", origin=origin):
+                self.perform_authentication(request)
+                if self.public:
+                    return handler(request, *self.args, **self.kwargs)
+            self.actor = request.auth
+            correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
+            with actor_context(self.actor, source="api", origin=origin):
+                self.check_right()
+                return self._once(request, handler)
+
+        return retried(work)
+
+    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+        def act() -> HttpResponseBase:
+            answer = handler(request, *self.args, **self.kwargs)
+            if isinstance(answer, HttpResponse) and hasattr(answer, "render") and not answer.is_rendered:  # type: ignore[attr-defined]
+                answer = self.finalize_response(request, answer).render()  # type: ignore[attr-defined]
+            return answer
+
+        if request.method == "POST" and "Idempotency-Key" in request.headers:
+            body = request._request.body
+            return idempotency.once(request, self.actor, body, self.now, act)  # type: ignore[arg-type]
+        return handler(request, *self.args, **self.kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        if self.public:
+            return
+        if request.auth is None:
+            self.permission_denied(request)
+
+    def check_right(self) -> None:
+        """Raises: Forbidden unless the actor has the right this request needs."""
+        verb = self.required_verb()
+        if verb is None:
+            raise Forbidden("No right has been declared for this.")
+        if verb != MEMBER and not self.actor.rights.can(verb):
+            raise Forbidden()
+
+    def required_verb(self) -> str | None:
+        method = (self.request.method or "").lower()
+        return self.verbs.get("get" if method == "head" else method)
+
+    # --- before any work --------------------------------------------------------------------------------------------
+
+    def _check_size(self, request: Request) -> None:
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:
+            length = 0
+        if length > self.max_body_bytes:
+            raise TooLarge(
+                f"A body may have {self.max_body_bytes} bytes.", code="body_too_large", limit=self.max_body_bytes
+            )
+
+    def _negotiate(self, request: Request) -> None:
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request, force=True)
+        asked = request.headers.get("Accept-Version")
+        if asked is not None and asked not in ACCEPTED_VERSIONS:
+            raise problems.NotAcceptable(
+                "No such API version is served.", code="unknown_version", versions=sorted(ACCEPTED_VERSIONS)
+            )
+        request.version, request.versioning_scheme = API_VERSION, None

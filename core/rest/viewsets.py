@@ -1,0 +1,216 @@
+"""`EntityViewSet`: all of contract 00 for one entity. A subclass says which, and adds actions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.viewsets import ViewSetMixin
+
+from core.access import EntityView, view
+from core.changes import Outcome
+from core.changes.rows import EXPECTED_VERSION
+from core.entities import Entity, Field, entities
+from core.entities.kinds import Kind
+from core.kernel.errors import Conflict, Fault, Forbidden, Invalid
+from core.rest import bulk
+from core.rest.listing import SHAPE_PARAMETERS, Pairs, read_list_query, read_shape, render_page
+from core.rest.views import ApiView
+
+JSON = "application/json"
+_ETAG = re.compile(r'^(?:W/)?"([0-9]{1,10})"$')
+VERBS: Mapping[str, str] = {
+    "list": "read",
+    "retrieve": "read",
+    "create": "create",
+    "update": "update",
+    "partial_update": "update",
+    "destroy": "delete",
+    "restore": "delete",
+    "by_external_id": "update",
+    # Each row of a bulk request asks for its own right.
+    "bulk": "read",
+}
+
+
+def etag_of(version: int) -> str:
+    return f'"{version}"'
+
+
+class EntityViewSet(ViewSetMixin, ApiView):
+    """Lists, reads and writes one entity through its view and its operations."""
+
+    entity_name: ClassVar[str]
+    # Right by action, beside the usual ones: name -> verb on this entity.
+    action_verbs: ClassVar[Mapping[str, str]] = {}
+    lookup_field = "pk"
+    lookup_value_regex = "[^/]+"
+
+    @cached_property
+    def entity(self) -> Entity:
+        return entities[self.entity_name]
+
+    @cached_property
+    def view(self) -> EntityView:
+        return view(self.entity, self.actor)
+
+    @property
+    def pairs(self) -> Pairs:
+        return [(name, value) for name, values in self.request.query_params.lists() for value in values]
+
+    def check_right(self) -> None:
+        verb = self.required_verb()
+        if verb is None:
+            raise Forbidden("No right has been declared for this.")
+        self.view.require(verb)
+
+    def required_verb(self) -> str | None:
+        return self.action_verbs.get(self.action) or VERBS.get(self.action)
+
+    def records(self) -> QuerySet[Any]:
+        """The records this endpoint is about; a nested endpoint narrows them."""
+        return self.view.records()
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def list(self, request: Request, **kwargs: Any) -> HttpResponse:
+        query = read_list_query(self.pairs, self.view, self.now)
+        base = request.build_absolute_uri(request.path)
+        page = render_page(query, base, self.pairs, self.records())
+        return HttpResponse(page.body, content_type=JSON)
+
+    def retrieve(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
+        record = self.view.get(pk, self.records().only("pk"))
+        return self.answer_with(record.pk)
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def create(self, request: Request, **kwargs: Any) -> HttpResponse:
+        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
+        values = self.view.read_input(request.data, partial=False)
+        outcome = self._run("create", [values])
+        return self.answer_with(outcome.one, status=201)
+
+    def update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        """PUT: the whole record; what is not sent goes back to its default."""
+        values = self.view.read_input(request.data, partial=False, operation="update")
+        defaults = {
+            name: _blank(field)
+            for name, field in self.view.fields.items()
+            if not field.read_only and name not in values and name not in self.put_keeps
+        }
+        return self._change(pk, defaults | values)
+
+    # Fields that a PUT leaves alone when they are not sent.
+    put_keeps: ClassVar[frozenset[str]] = frozenset({"owner"})
+
+    def partial_update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        return self._change(pk, self.view.read_input(request.data, partial=True, operation="update"))
+
+    def destroy(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        self.refuse_unknown_parameters(frozenset())
+        record = self.view.get(pk, self.records().only("pk"))
+        self._run("delete", [self._expecting({"id": record.pk})]).raise_if_refused()
+        return HttpResponse(status=204)
+
+    def restore(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        """Back from the recycle bin."""
+        self.refuse_unknown_parameters(frozenset())
+        record = self.view.get(pk, self.view.bin().only("pk"))
+        self._run("restore", [self._expecting({"id": record.pk})]).raise_if_refused()
+        return self.answer_with(record.pk)
+
+    def by_external_id(self, request: Request, source: str, external_id: str, **kwargs: Any) -> HttpResponse:
+        """PUT: create or update by the id another system knows the record by."""
+        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
+        keys = {"external_source": source, "external_id": external_id}
+        document = request.data if isinstance(request.data, dict) else {}
+        for name, value in keys.items():
+            if document.get(name, value) != value:
+                raise Invalid(faults=[Fault(name, "differs_from_path", "The body names another external id.")])
+        with connection.cursor() as cursor:
+            # Two requests for the same new external id take turns.
+            lock = f"{self.actor.company_id}:{self.entity.name}:{source}:{external_id}"
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+        manager = self.entity.model._default_manager  # type: ignore[attr-defined]
+        known = manager.filter(**keys).only("pk", *(["deleted_at"] if self.entity.is_soft_deleted else [])).first()
+        if known is None:
+            self.view.require("create")
+            values = self.view.read_input({**document, **keys}, partial=False)
+            return self.answer_with(self._run("create", [values]).one, status=201)
+        if self.entity.is_soft_deleted and known.deleted_at is not None:
+            raise Conflict("The record with this external id is in the recycle bin.", code="in_recycle_bin")
+        return self._change(
+            str(known.pk), self.view.read_input({**document, **keys}, partial=True, operation="update")
+        )
+
+    def bulk(self, request: Request, **kwargs: Any) -> HttpResponse:
+        self.refuse_unknown_parameters(frozenset())
+        return bulk.answer(self.view, request.data, self.now)
+
+    # --- shared steps -------------------------------------------------------------------------------------------
+
+    def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
+        """One record as the answer, with its ETag."""
+        output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
+        manager = self.entity.model._default_manager  # type: ignore[attr-defined]
+        [(text, version)] = output.documents(manager.filter(pk=record_id), ("version",))
+        tag = etag_of(version)
+        if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
+            answer = HttpResponse(status=304)
+        else:
+            answer = HttpResponse(text, status=status, content_type=JSON)
+        answer["ETag"] = tag
+        if status == 201:
+            answer["Location"] = self.request.build_absolute_uri(f"/api/v1/{self.entity.path}/{record_id}/")
+        return answer
+
+    def refuse_unknown_parameters(self, known: frozenset[str]) -> None:
+        """Raises: Invalid for query parameters that mean nothing here."""
+        unknown = [name for name in self.request.query_params if name not in known]
+        if unknown:
+            raise Invalid(faults=[Fault(name, "unknown_parameter", "There is no such parameter.") for name in unknown])
+
+    def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
+        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
+        record = self.view.get(pk, self.records().only("pk"))
+        self._run("update", [self._expecting({**values, "id": record.pk})]).raise_if_refused()
+        return self.answer_with(record.pk)
+
+    def _expecting(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the version that If-Match demands."""
+        header = self.request.headers.get("If-Match")
+        if header is None or header.strip() == "*":
+            return row
+        match = _ETAG.match(header.strip())
+        if match is None:
+            raise Invalid('If-Match takes the ETag you read, such as "3".', code="bad_if_match")
+        demanded = int(match[1])
+        if row.get(EXPECTED_VERSION, demanded) != demanded:
+            raise Invalid("If-Match and the body's version differ.", code="bad_if_match")
+        return {**row, EXPECTED_VERSION: demanded}
+
+    def _run(self, operation: str, rows: list[dict[str, Any]]) -> Outcome:
+        return bulk.run(self.view, operation, rows, self.now)
+
+
+def _blank(field: Field) -> Any:
+    if field.default is not None:
+        return field.default
+    if field.nullable:
+        return None
+    if field.kind is Kind.TAGS:
+        return []
+    if field.kind is Kind.JSON:
+        return {}
+    return "" if field.type.is_text else None
+
+
