@@ -17,6 +17,7 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         """Load every app's declarations, then freeze the registries. No other app has start-up logic."""
+        from core import checks  # noqa: F401 - registers them
         from core.registries import freeze_all
 
         for room in DISCOVERED_ROOMS:
