@@ -358,9 +358,6 @@ class EmbeddedServers:
         if isinstance(program, str):
             program = self.program(program)
         account = self._account()
-        as_account = (
-            {"user": account.uid, "group": account.gid, "extra_groups": []} if account.is_other else {}
-        )
         command: Sequence[str | Path] = (program, *arguments)
         with tempfile.TemporaryFile("w+") as output:
             # A file instead of a pipe: the server inherits it and would keep a pipe open for ever.
@@ -373,7 +370,9 @@ class EmbeddedServers:
                 cwd="/",
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
                 check=False,
-                **as_account,
+                user=account.uid if account.is_other else None,
+                group=account.gid if account.is_other else None,
+                extra_groups=[] if account.is_other else None,
             )
             output.seek(0)
             text = output.read()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from django.conf import settings
 from django.core.management import CommandError, call_command, get_commands
@@ -192,7 +192,7 @@ class Supervisor:
 
     # Watching and stopping ----------------------------------------------------------------------------
 
-    def _watch(self) -> None:
+    def _watch(self) -> NoReturn:
         while True:
             for child in self._children:
                 self._refuse_dead(child)
