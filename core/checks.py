@@ -51,7 +51,10 @@ def company_tables_are_locked(
                 "(SELECT array_agg(t.tgname::text) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) "
                 "FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace"
             )
-            found = {name: (forced, set(policies or ()), set(triggers or ())) for name, forced, policies, triggers in cursor}
+            found = {
+                name: (forced, set(policies or ()), set(triggers or ()))
+                for name, forced, policies, triggers in cursor
+            }
         for model in guard.company_models():
             table = model._meta.db_table
             forced, policies, triggers = found.get(table, (False, set(), set()))
@@ -71,10 +74,14 @@ def application_role_is_bound(
     messages: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+            cursor.execute(
+                "SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+            )
             name, unbound = cursor.fetchone()
         if unbound:
             messages.append(
-                Critical(f"the database role {name} can bypass row-level security; use {APP_ROLE}", id="core.E012")
+                Critical(
+                    f"the database role {name} can bypass row-level security; use {APP_ROLE}", id="core.E012"
+                )
             )
     return messages

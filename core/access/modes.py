@@ -20,7 +20,8 @@ class Mode(StrEnum):
 def _modes(entity_name: str, may_write: bool) -> dict[str, Mode]:
     entity = entities[entity_name]
     return {
-        name: Mode.EDIT if may_write and not field.read_only else Mode.VIEW for name, field in entity.fields.items()
+        name: Mode.EDIT if may_write and not field.read_only else Mode.VIEW
+        for name, field in entity.fields.items()
     }
 
 

@@ -28,8 +28,8 @@ def search(view: EntityView, queryset: QuerySet[Any], text: str) -> QuerySet[Any
         return _by_contents(view, queryset, words)
     query = " & ".join([*(f"'{word}'" for word in words[:-1]), f"'{words[-1]}':*"])
     table = view.entity.table
-    matches = RawSQL(f'"{table}"."{VECTOR}" @@ to_tsquery(\'simple\', %s)', [query])  # noqa: S611 - names are ours
-    rank = RawSQL(  # noqa: S611
+    matches = RawSQL(f'"{table}"."{VECTOR}" @@ to_tsquery(\'simple\', %s)', [query])
+    rank = RawSQL(
         f'ts_rank("{table}"."{VECTOR}", to_tsquery(\'simple\', %s))', [query], output_field=FloatField()
     )
     return queryset.filter(matches).annotate(search_rank=rank).order_by(F("search_rank").desc(), "-pk")

@@ -61,7 +61,9 @@ class EntityView:
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
-        return {name: field for name, field in self.entity.fields.items() if self.modes[name] is not Mode.HIDDEN}
+        return {
+            name: field for name, field in self.entity.fields.items() if self.modes[name] is not Mode.HIDDEN
+        }
 
     def field(self, name: str) -> Field:
         """Raises: UnknownField."""
@@ -188,11 +190,17 @@ class EntityView:
         asked: dict[str, set[UUID]] = defaultdict(set)
         for name, value in values.items():
             field = self.fields.get(name)
-            if field is not None and field.is_relation and value is not None:
-                if not sees_everything(entities[field.to], self.actor):
-                    asked[field.to].add(value)
+            if field is None or not field.is_relation or value is None:
+                continue
+            if not sees_everything(entities[field.to], self.actor):
+                asked[field.to].add(value)
         seen = {
-            target: set(EntityView(entities[target], self.actor).records().filter(pk__in=ids).values_list("pk", flat=True))
+            target: set(
+                EntityView(entities[target], self.actor)
+                .records()
+                .filter(pk__in=ids)
+                .values_list("pk", flat=True)
+            )
             for target, ids in asked.items()
         }
         return [

@@ -46,7 +46,7 @@ def sees_everything(entity: Entity, actor: Actor) -> bool:
 
 def _owned(column: str, actor: Actor) -> Q:
     if actor.rights.record_scope == "team" and actor.membership_id is not None:
-        team = RawSQL(_TEAM, [actor.company_id, actor.membership_id, actor.company_id])  # noqa: S611 - fixed text
+        team = RawSQL(_TEAM, [actor.company_id, actor.membership_id, actor.company_id])
         return Q(**{f"{column}__in": team})
     return Q(**{column: actor.user_id})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
+from itertools import pairwise
 
 from django.db import models
 from django.db.backends.utils import CursorWrapper
@@ -122,7 +123,7 @@ def months_from(day: date, count: int) -> list[date]:
 def ensure_partitions(cursor: CursorWrapper, today: date) -> None:
     """This month's and the next months' partitions. Expects the owner's rights."""
     edges = months_from(today, MONTHS_AHEAD + 1)
-    for first, after in zip(edges, edges[1:], strict=False):
+    for first, after in pairwise(edges):
         name = f"core_changelog_{first:%Y_%m}"
         cursor.execute("SELECT to_regclass(%s) IS NULL", [name])
         if cursor.fetchone()[0]:

@@ -59,14 +59,15 @@ class ChangeLog(models.Model):
     action = models.TextField()
     entity_type = models.TextField()
     entity_id = models.UUIDField(null=True)
-    entity_name = models.TextField(null=True)
+    # Null, not empty: most entries have none, and a null takes no room.
+    entity_name = models.TextField(null=True)  # noqa: DJ001
     old_values = models.JSONField(null=True)
     new_values = models.JSONField(null=True)
     changed_fields = ArrayField(models.TextField(), null=True)
     context = models.ForeignKey(
         ChangeContext, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="changes"
     )
-    description = models.TextField(null=True)
+    description = models.TextField(null=True)  # noqa: DJ001
     is_sensitive = models.BooleanField(default=False)
     requires_review = models.BooleanField(default=False)
 

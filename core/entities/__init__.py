@@ -18,4 +18,15 @@ from core.entities.registry import (
     register,
 )
 
-__all__ = ["BASE_FACTS", "RECORD_FACTS", "RECORD_INTERNAL", "Entity", "Field", "Writes", "entities", "fact", "get_entity", "register"]
+__all__ = [
+    "BASE_FACTS",
+    "RECORD_FACTS",
+    "RECORD_INTERNAL",
+    "Entity",
+    "Field",
+    "Writes",
+    "entities",
+    "fact",
+    "get_entity",
+    "register",
+]

@@ -65,7 +65,9 @@ MAX_TAGS = 50
 MAX_TAG_LENGTH = 64
 MAX_LONG_TEXT = 100_000
 
-COMPARED = frozenset({"eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between", "is_null", "is_not_null"})
+COMPARED = frozenset(
+    {"eq", "ne", "in", "not_in", "gt", "gte", "lt", "lte", "between", "is_null", "is_not_null"}
+)
 MATCHED = frozenset({"contains", "not_contains", "startswith", "endswith"})
 IDENTIFIED = frozenset({"eq", "ne", "in", "not_in", "is_null", "is_not_null"})
 HELD = frozenset({"contains", "not_contains", "eq", "in", "is_null", "is_not_null"})
@@ -90,7 +92,9 @@ def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise BadValue("not_text", "A text is expected.")
     if _UNSTORABLE.search(value):
-        raise BadValue("invalid_characters", "The text holds characters that cannot be stored (NUL or a lone surrogate).")
+        raise BadValue(
+            "invalid_characters", "The text holds characters that cannot be stored (NUL or a lone surrogate)."
+        )
     limit = field.max_length or MAX_LONG_TEXT
     if len(value) > limit:
         raise BadValue("too_long", f"At most {limit} characters are allowed; this has {len(value)}.")

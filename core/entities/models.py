@@ -21,12 +21,17 @@ class Record(CompanyIsolatedModel):
 
     owner = PersonField(null=True, blank=True)
     tags = ArrayField(
-        models.CharField(max_length=MAX_TAG_LENGTH), blank=True, default=list, db_default=RawSQL("'{}'::varchar[]", [])
+        models.CharField(max_length=MAX_TAG_LENGTH),
+        blank=True,
+        default=list,
+        db_default=RawSQL("'{}'::varchar[]", []),
     )
     external_source = models.CharField(max_length=64, blank=True, default="", db_default="")
     external_id = models.CharField(max_length=255, blank=True, default="", db_default="")
     # Values of the company's own fields, by key.
-    custom_fields = models.JSONField(blank=True, default=dict, db_default=RawSQL("'{}'::jsonb", []), editable=False)
+    custom_fields = models.JSONField(
+        blank=True, default=dict, db_default=RawSQL("'{}'::jsonb", []), editable=False
+    )
     deleted_at = models.DateTimeField(null=True, editable=False)
     deleted_by = PersonField(null=True, editable=False)
 

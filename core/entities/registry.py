@@ -256,7 +256,9 @@ def _complete(entity: Entity, said: Fact) -> Field:
         kind=kind,
         label=said.label or said.name.replace("_", " ").capitalize(),
         column=column.column,
-        required=said.required if said.required is not None else not (column.blank or column.null or has_default),
+        required=said.required
+        if said.required is not None
+        else not (column.blank or column.null or has_default),
         nullable=column.null,
         read_only=said.read_only or generated,
         pii=said.pii,
@@ -316,4 +318,6 @@ def _computed(said: Fact) -> Field:
 
 def with_facts(facts: tuple[Fact, ...], **changes: Fact) -> tuple[Fact, ...]:
     """The same facts with some replaced by name."""
-    return tuple(replace(changes[item.name], name=item.name) if item.name in changes else item for item in facts)
+    return tuple(
+        replace(changes[item.name], name=item.name) if item.name in changes else item for item in facts
+    )

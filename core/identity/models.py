@@ -112,7 +112,8 @@ class Role(CompanyIsolatedModel):
         constraints: ClassVar = [
             models.UniqueConstraint("company", Lower("name"), name="role_name_unique"),
             models.CheckConstraint(
-                name="role_record_scope", condition=models.Q(record_scope__in=["own", "team", "territory", "all"])
+                name="role_record_scope",
+                condition=models.Q(record_scope__in=["own", "team", "territory", "all"]),
             ),
         ]
 

@@ -49,7 +49,9 @@ class _HeaderAuthentication(BaseAuthentication):
             return None
         if not credentials.strip():
             raise NotSignedIn("The Authorization header carries nothing.", code="token_invalid")
-        actor = type(self).find_actor(credentials.strip(), timezone.now(), request.headers.get(COMPANY_HEADER))
+        actor = type(self).find_actor(
+            credentials.strip(), timezone.now(), request.headers.get(COMPANY_HEADER)
+        )
         request._request.actor = actor  # type: ignore[attr-defined]
         return SignedIn(actor.user_id), actor
 

@@ -42,7 +42,9 @@ class _Item:
         return SUCCESS[self.op]
 
 
-def run(view: EntityView, operation: str, rows: list[dict[str, Any]], now: datetime, all_or_none: bool = True) -> Outcome:
+def run(
+    view: EntityView, operation: str, rows: list[dict[str, Any]], now: datetime, all_or_none: bool = True
+) -> Outcome:
     """Rows through the entity's operation. Needs a transaction."""
     write = getattr(view.entity.writes, operation)
     if write is None:
@@ -94,14 +96,18 @@ def _read(document: Any) -> tuple[bool, list[Any]]:
         raise Invalid(faults=faults)
     if len(operations) > MAX_OPERATIONS:
         raise TooLarge(
-            f"At most {MAX_OPERATIONS} operations go in one request.", code="too_many_operations", limit=MAX_OPERATIONS
+            f"At most {MAX_OPERATIONS} operations go in one request.",
+            code="too_many_operations",
+            limit=MAX_OPERATIONS,
         )
     return atomic, operations
 
 
 def _item(view: EntityView, place: int, operation: Any) -> _Item:
     if not isinstance(operation, Mapping) or operation.get("op") not in OPERATIONS:
-        return _Item(place, "create", {}, (Fault("op", "not_a_choice", f"op is one of {', '.join(OPERATIONS)}."),))
+        return _Item(
+            place, "create", {}, (Fault("op", "not_a_choice", f"op is one of {', '.join(OPERATIONS)}."),)
+        )
     op = operation["op"]
     fields = {name: value for name, value in operation.items() if name not in ("op", "id")}
     item = _Item(place, op, {})
@@ -136,7 +142,9 @@ def _refuse_repeated_ids(items: list[_Item]) -> None:
         if item.record_id is None:
             continue
         if item.record_id in seen:
-            item.faults = item.faults or (Fault("id", "repeated", "This record is named twice in one request."),)
+            item.faults = item.faults or (
+                Fault("id", "repeated", "This record is named twice in one request."),
+            )
         seen.add(item.record_id)
 
 

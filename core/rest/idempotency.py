@@ -46,7 +46,9 @@ def once(
     needs_transaction()
     key = request.headers["Idempotency-Key"]
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        raise Invalid(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters.", code="bad_idempotency_key")
+        raise Invalid(
+            f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters.", code="bad_idempotency_key"
+        )
     fingerprint = _fingerprint(request, body)
     mine = uuid7()
     with connection.cursor() as cursor:

@@ -105,7 +105,9 @@ def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
         faults.append(Fault("count", "not_a_choice", "count takes 'exact'."))
     search = given.get("search", "")
     if len(search) > MAX_SEARCH_LENGTH:
-        faults.append(Fault("search", "too_long", f"At most {MAX_SEARCH_LENGTH} characters are searched for."))
+        faults.append(
+            Fault("search", "too_long", f"At most {MAX_SEARCH_LENGTH} characters are searched for.")
+        )
     cursor = None
     if "cursor" in given:
         if "page" in given or "search" in given:
@@ -180,7 +182,8 @@ def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool]
 
 def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> str:
     plain = [
-        None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values
+        None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
+        for value in values
     ]
     return signing.dumps([int(backwards), *plain], salt=_salt(query.view, query.ordering))
 
@@ -281,7 +284,9 @@ def _cursor_page(
     found = (query.view.records() if records is None else records).filter(query.filters)
     if cursor.values:
         found = found.filter(_after(query.ordering, cursor.values, cursor.backwards))
-    found = found.order_by(*(_order(field, descending != cursor.backwards) for field, descending in query.ordering))
+    found = found.order_by(
+        *(_order(field, descending != cursor.backwards) for field, descending in query.ordering)
+    )
     columns = tuple(field.column for field, _ in query.ordering)
     rows = query.output.documents(found[: query.page_size + 1], columns)
     more = len(rows) > query.page_size

@@ -22,7 +22,9 @@ class HealthView(ApiView):
             return JsonResponse({"status": "ok", "parts": {}})
         state = health(self.now)
         parts = {name: {"ok": part.ok, "detail": part.detail} for name, part in state.parts.items()}
-        answer = JsonResponse({"status": state.status, "parts": parts}, status=OK if state.ok else UNAVAILABLE)
+        answer = JsonResponse(
+            {"status": state.status, "parts": parts}, status=OK if state.ok else UNAVAILABLE
+        )
         if not state.ok:
             answer["Retry-After"] = "5"
         return answer

@@ -68,7 +68,9 @@ def read_json(body: bytes) -> Any:
     Raises: Invalid (code says what is wrong), TooLarge.
     """
     if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(f"A body may have {MAX_BODY_BYTES} bytes.", code="body_too_large", limit=MAX_BODY_BYTES)
+        raise TooLarge(
+            f"A body may have {MAX_BODY_BYTES} bytes.", code="body_too_large", limit=MAX_BODY_BYTES
+        )
     try:
         document = json.loads(
             body.decode("utf-8"),

@@ -75,7 +75,9 @@ def as_domain_error(error: Exception) -> DomainError:
         return Forbidden()
     if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
         return TooLarge()
-    if isinstance(error, UnreadablePostError | BadRequest | SuspiciousOperation | DisallowedHost | drf.ParseError):
+    if isinstance(
+        error, UnreadablePostError | BadRequest | SuspiciousOperation | DisallowedHost | drf.ParseError
+    ):
         return Invalid("The request cannot be read.", code="unreadable")
     if isinstance(error, IntegrityError):
         # Two requests raced; the loser's own check ran too early to see the winner.

@@ -28,7 +28,11 @@ class RecycleBinView(ApiView):
         parameters = dict(request.query_params.items())
         wanted = parameters.pop("entity", None)
         if parameters:
-            raise Invalid(faults=[Fault(name, "unknown_parameter", "There is no such parameter.") for name in parameters])
+            raise Invalid(
+                faults=[
+                    Fault(name, "unknown_parameter", "There is no such parameter.") for name in parameters
+                ]
+            )
         soft = [entity for entity in entities if entity.is_soft_deleted]
         if wanted is not None and wanted not in {entity.name for entity in soft}:
             raise Invalid(faults=[Fault("entity", "not_a_choice", "There is no such entity.")])

@@ -44,11 +44,14 @@ class EntityRouter(SimpleRouter):
 
     def get_method_map(self, viewset: Any, method_map: dict[str, str]) -> dict[str, str]:
         writes = entities[viewset.entity_name].writes
-        served = {"create": writes.create, "update": writes.update, "partial_update": writes.update, "destroy": writes.delete}
+        served = {
+            "create": writes.create,
+            "update": writes.update,
+            "partial_update": writes.update,
+            "destroy": writes.delete,
+        }
         return {
             method: action
             for method, action in super().get_method_map(viewset, method_map).items()
             if served.get(action, True)
         }
-
-

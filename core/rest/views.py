@@ -65,7 +65,7 @@ class ApiView(APIView):
         answer: HttpResponseBase
         try:
             answer = self._answer(incoming)
-        except Exception as error:  # noqa: BLE001 - problems.response logs what it does not know
+        except Exception as error:
             answer = self.handle_exception(error)
         self.response = self.finalize_response(incoming, answer, *args, **kwargs)
         return self.response
@@ -148,11 +148,15 @@ class ApiView(APIView):
             length = 0
         if length > self.max_body_bytes:
             raise TooLarge(
-                f"A body may have {self.max_body_bytes} bytes.", code="body_too_large", limit=self.max_body_bytes
+                f"A body may have {self.max_body_bytes} bytes.",
+                code="body_too_large",
+                limit=self.max_body_bytes,
             )
 
     def _negotiate(self, request: Request) -> None:
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request, force=True)
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
+            request, force=True
+        )
         asked = request.headers.get("Accept-Version")
         if asked is not None and asked not in ACCEPTED_VERSIONS:
             raise problems.NotAcceptable(

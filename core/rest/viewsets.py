@@ -135,13 +135,19 @@ class EntityViewSet(ViewSetMixin, ApiView):
         document = request.data if isinstance(request.data, dict) else {}
         for name, value in keys.items():
             if document.get(name, value) != value:
-                raise Invalid(faults=[Fault(name, "differs_from_path", "The body names another external id.")])
+                raise Invalid(
+                    faults=[Fault(name, "differs_from_path", "The body names another external id.")]
+                )
         with connection.cursor() as cursor:
             # Two requests for the same new external id take turns.
             lock = f"{self.actor.company_id}:{self.entity.name}:{source}:{external_id}"
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
         manager = self.entity.model._default_manager  # type: ignore[attr-defined]
-        known = manager.filter(**keys).only("pk", *(["deleted_at"] if self.entity.is_soft_deleted else [])).first()
+        known = (
+            manager.filter(**keys)
+            .only("pk", *(["deleted_at"] if self.entity.is_soft_deleted else []))
+            .first()
+        )
         if known is None:
             self.view.require("create")
             values = self.view.read_input({**document, **keys}, partial=False)
@@ -177,7 +183,9 @@ class EntityViewSet(ViewSetMixin, ApiView):
         """Raises: Invalid for query parameters that mean nothing here."""
         unknown = [name for name in self.request.query_params if name not in known]
         if unknown:
-            raise Invalid(faults=[Fault(name, "unknown_parameter", "There is no such parameter.") for name in unknown])
+            raise Invalid(
+                faults=[Fault(name, "unknown_parameter", "There is no such parameter.") for name in unknown]
+            )
 
     def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
         self.refuse_unknown_parameters(SHAPE_PARAMETERS)
@@ -212,5 +220,3 @@ def _blank(field: Field) -> Any:
     if field.kind is Kind.JSON:
         return {}
     return "" if field.type.is_text else None
-
-

@@ -60,7 +60,7 @@ class Context:
         return json.dumps({name: value for name, value in facts.items() if value})
 
 
-_current: ContextVar[Context] = ContextVar("tenancy_context", default=Context())
+_current: ContextVar[Context] = ContextVar("tenancy_context", default=Context())  # noqa: B039 - it is frozen
 
 
 def current() -> Context:
@@ -107,9 +107,7 @@ def actor_context(actor: Actor, *, source: str, origin: Origin | None = None) ->
 
 
 @contextmanager
-def system_context(
-    reason: str, *, source: str = "task", origin: Origin | None = None
-) -> Iterator[Context]:
+def system_context(reason: str, *, source: str = "task", origin: Origin | None = None) -> Iterator[Context]:
     """Work across companies, under the platform role. `reason` is kept in the change log."""
     with _bound(Context(None, None, reason, source, origin or _current.get().origin)) as context:
         yield context

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import models
 from django.db.backends.utils import CursorWrapper
 
-from core.tenancy.fields import CompanyField, PersonField, TenantForeignKey
+from core.tenancy.fields import PersonField, TenantForeignKey
 from core.tenancy.models import CompanyIsolatedModel
 from core.tenancy.postgresql.base import APP_ROLE, PLATFORM_ROLE
 

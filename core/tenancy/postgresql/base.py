@@ -1,8 +1,8 @@
 """Django's PostgreSQL backend, plus the tenancy context.
 
-Before the first statement of a transaction, and whenever the context has changed since, one statement sets the company, the facts for the change log and the database
-role, all local to the transaction, so that a pooler in transaction mode is safe. Statements outside a transaction run as
-the application role without a company, where row-level security shows nothing.
+Before the first statement of a transaction, and whenever the context has changed since, one statement sets the company,
+the facts for the change log and the database role. All are local to the transaction, so a pooler in transaction mode is
+safe. Statements outside a transaction run as the application role without a company: row-level security shows nothing.
 """
 
 from __future__ import annotations
@@ -96,10 +96,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.connection.info.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return
+        role = "none"
         if self._restricted:
             role = PLATFORM_ROLE if now.system else APP_ROLE
-        else:
-            role = "none"
         with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
             cursor.execute(_BIND, (str(now.company_id or ""), now.for_database(), role), prepare=True)
         self._told = now
