@@ -101,7 +101,7 @@ class Supervisor:
         self._start_web()
         self._start_worker()
         self._start_beat()
-        self._wait("web", lambda _log: _answers(self.host, self.port))
+        self._wait("web", lambda _log: self._web_answers())
         self._wait("worker", lambda log: " ready." in log)
         self._wait("beat", lambda log: "beat: Starting..." in log)
         url = f"http://{self.host}:{self.port}"
@@ -131,6 +131,19 @@ class Supervisor:
             *("--workers-kill-timeout", "3", "config.wsgi:application"),
         )
 
+    def _web_answers(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        try:
+            connection.request("GET", "/api/v1/monitoring/health/?live=1")
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise StartFailed(f"The web server answers with {status}.{_tail(self._child('web'))}")
+        return True
+
     def _start_worker(self) -> None:
         self._start_child(
             "worker",
@@ -143,7 +156,7 @@ class Supervisor:
 
     def _wait(self, name: str, is_ready: Callable[[str], bool]) -> None:
         """Wait for a child. `is_ready` is given the text of its log."""
-        child = next(child for child in self._children if child.name == name)
+        child = self._child(name)
         deadline = time.monotonic() + _READY_SECONDS
         with self._progress(name.capitalize()):
             while not is_ready(child.log.read_text(errors="replace")):
@@ -151,6 +164,9 @@ class Supervisor:
                 if time.monotonic() > deadline:
                     raise StartFailed(f"The {name} is not ready within {_READY_SECONDS} s.{_tail(child)}")
                 time.sleep(0.1)
+
+    def _child(self, name: str) -> _Child:
+        return next(child for child in self._children if child.name == name)
 
     def _start_child(self, name: str, *command: str) -> None:
         log = self._servers.home.logs / f"{name}.log"
@@ -258,18 +274,6 @@ def _take(lock: IO[str]) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def _answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=30)
-    try:
-        connection.request("GET", "/api/v1/monitoring/health/?live=1")
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
     return True
 
 
