@@ -1,0 +1,111 @@
+"""The back end in PostgreSQL: a condition as a `Q` whose leaves are plain predicates that indexes serve.
+
+Negations are pushed down to the leaves, and a leaf that may meet a null says what it makes of one, so that
+SQL's third truth value never decides. A field behind a relation is asked with EXISTS over the records its
+source shows: one that is deleted, of another company or invisible is as if the relation were null.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.expressions import Expression
+
+from core.conditions.nodes import Check, Step, Tree, tests_of
+from core.conditions.operators import Test
+from core.conditions.schema import Every, Not, Some
+from core.entities.registry import Field
+
+
+class InMemoryOnly(Exception):
+    """The condition asks for something that only memory can answer. See `Condition.in_memory_only`."""
+
+
+def to_q(tree: Tree, now: datetime, zone: tzinfo, *, positive: bool = True) -> Q:
+    """Raises: InMemoryOnly."""
+    match tree:
+        case Check():
+            return Q(_check(tree, now, zone, positive))
+        case Not(part):
+            return to_q(part, now, zone, positive=not positive)
+        case Every(parts) | Some(parts):
+            inner = [to_q(part, now, zone, positive=positive) for part in parts]
+            return reduce(and_ if isinstance(tree, Every) is positive else or_, inner)
+
+
+def _check(check: Check, now: datetime, zone: tzinfo, positive: bool) -> Any:
+    if check.of_old or check.operator.in_memory_only:
+        raise InMemoryOnly(f"{check.operator.name} on {check.path}")
+    tests = tests_of(check, now, zone)
+    negated = check.operator.negated is positive
+    if check.steps:
+        exists = _behind(check.steps, Predicate(check, tests, negated=False))
+        return ~exists if negated else exists
+    return Predicate(check, tests, negated=negated)
+
+
+def _behind(steps: tuple[Step, ...], predicate: Expression) -> Exists:
+    step, *further = steps
+    inner = _behind(tuple(further), predicate) if further else predicate
+    return Exists(step.source.records().filter(Q(inner), pk=OuterRef(step.attribute)))
+
+
+class ComputedValue(Expression):
+    """A field that is no column but SQL over its row."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__(output_field=models.Field())
+        self.field_of_entity = field
+        self.row: Any = F("pk")
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.row]
+
+    def set_source_expressions(self, exprs: Any) -> None:
+        (self.row,) = exprs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return self.field_of_entity.sql_of(compiler.quote_name_unless_alias(self.row.alias)), []
+
+
+class Predicate(Expression):
+    """The tests of one comparison, or their negation: true or false, never null where it is negated."""
+
+    def __init__(self, check: Check, tests: tuple[tuple[Test, Any], ...], *, negated: bool) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.check_of_condition = check
+        self.tests = tests
+        self.negated = negated
+        self.value: Any = F(check.attribute) if check.attribute else ComputedValue(check.field)
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.value]
+
+    def set_source_expressions(self, exprs: Any) -> None:
+        (self.value,) = exprs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        value, params = compiler.compile(self.value)
+        field = self.check_of_condition.field
+        tested = [self._tested(test, operand, value, params) for test, operand in self.tests]
+        sql = " AND ".join(text for text, _ in tested)
+        given = [param for _, params_of_one in tested for param in params_of_one]
+        if not self.negated:
+            return (sql if len(tested) == 1 else f"({sql})"), given
+        if len(self.tests) == 1 and self.tests[0][0].otherwise:
+            return self.tests[0][0].otherwise.format(field=value), list(params)
+        if not field.nullable:
+            return f"NOT ({sql})", given
+        return f"({value} IS NULL OR NOT ({sql}))", [*params, *given]
+
+    def _tested(self, test: Test, operand: Any, value: str, params: Any) -> tuple[str, list[Any]]:
+        sql_type = self.check_of_condition.field.type.sql_type
+        sql = test.sql.format(
+            field=value, one=f"%s::{sql_type}", many=f"%s::{sql_type}[]", text="%s::text", texts="%s::text[]"
+        )
+        return sql, [*params, test.parameter(operand)] if test.has_parameter else list(params)
