@@ -14,6 +14,7 @@ from core.access.modes import Mode, modes_of
 from core.access.output import Output
 from core.access.visibility import sees_everything, visible
 from core.changes.rows import EXPECTED_VERSION
+from core.conditions.sources import UnknownField
 from core.entities import Entity, Field, entities
 from core.entities.kinds import BadValue
 from core.kernel.errors import Fault, Forbidden, Invalid, NotFound
@@ -22,14 +23,6 @@ from core.tenancy.actors import Actor
 # Entities that only who may manage users may write.
 GUARDED_ENTITIES = frozenset({"user", "role", "api_key"})
 MANAGE_USERS = "manage_users"
-
-
-class UnknownField(Exception):
-    """There is no such field for this actor: hidden and unknown are the same."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
 
 def view(entity: str | Entity, actor: Actor) -> EntityView:
