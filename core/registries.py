@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from core.entities.registry import entities
+from core.identity.operations import COMPANY_SETTINGS, COMPANY_STARTERS
+from core.identity.rights import PERMISSION_WORDS
 
-REGISTRIES = [entities]
+REGISTRIES = [entities, PERMISSION_WORDS, COMPANY_STARTERS, COMPANY_SETTINGS]
 
 
 def freeze_all() -> None:

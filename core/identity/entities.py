@@ -1,7 +1,8 @@
 """Facts of people, roles and keys."""
 
-from core.entities import Entity, fact, register
+from core.entities import Entity, Writes, fact, register
 from core.entities.kinds import Kind
+from core.identity import operations
 
 USER = register(
     Entity(
@@ -19,6 +20,7 @@ USER = register(
             fact("last_login", read_only=True),
         ),
         internal=frozenset({"membership_id"}),
+        writes=Writes(operations.create_users, operations.update_users, operations.deactivate_users),
         title=("full_name",),
         ordering="full_name",
     )
@@ -35,6 +37,7 @@ ROLE = register(
             fact("record_scope"),
             fact("is_builtin", read_only=True),
         ),
+        writes=Writes(operations.create_roles, operations.update_roles, operations.delete_roles),
         ordering="name",
     )
 )
@@ -54,5 +57,7 @@ API_KEY = register(
             fact("revoked_at", read_only=True),
         ),
         internal=frozenset({"secret_hash"}),
+        # Created by a call of its own, which answers the secret.
+        writes=Writes(None, operations.update_api_keys, operations.revoke_api_keys),
     )
 )

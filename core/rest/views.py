@@ -52,6 +52,8 @@ class ApiView(APIView):
 
     public: ClassVar[bool] = False
     verbs: ClassVar[Mapping[str, str]] = {}
+    # Its operations keep what they wrote although the request fails (a counted wrong password): no transaction around.
+    commits_itself: ClassVar[bool] = False
     max_body_bytes: ClassVar[int] = MAX_BODY_BYTES
 
     actor: Actor
@@ -107,7 +109,7 @@ class ApiView(APIView):
                 self.check_right()
                 return self._once(request, handler)
 
-        return retried(work)
+        return work() if self.commits_itself else retried(work)
 
     def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         def act() -> HttpResponseBase:

@@ -44,6 +44,20 @@ def etag_of(version: int) -> str:
     return f'"{version}"'
 
 
+def read_if_match(request: Request, version: int | None = None) -> int | None:
+    """The version that If-Match demands, or else the body's `version`. Raises: Invalid when they differ."""
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return version
+    match = _ETAG.match(header.strip())
+    if match is None:
+        raise Invalid('If-Match takes the ETag you read, such as "3".', code="bad_if_match")
+    demanded = int(match[1])
+    if version is not None and version != demanded:
+        raise Invalid("If-Match and the body's version differ.", code="bad_if_match")
+    return demanded
+
+
 class EntityViewSet(ViewSetMixin, ApiView):
     """Lists, reads and writes one entity through its view and its operations."""
 
@@ -195,16 +209,8 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     def _expecting(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with the version that If-Match demands."""
-        header = self.request.headers.get("If-Match")
-        if header is None or header.strip() == "*":
-            return row
-        match = _ETAG.match(header.strip())
-        if match is None:
-            raise Invalid('If-Match takes the ETag you read, such as "3".', code="bad_if_match")
-        demanded = int(match[1])
-        if row.get(EXPECTED_VERSION, demanded) != demanded:
-            raise Invalid("If-Match and the body's version differ.", code="bad_if_match")
-        return {**row, EXPECTED_VERSION: demanded}
+        version = read_if_match(self.request, row.get(EXPECTED_VERSION))
+        return row if version is None else {**row, EXPECTED_VERSION: version}
 
     def _run(self, operation: str, rows: list[dict[str, Any]]) -> Outcome:
         return bulk.run(self.view, operation, rows, self.now)

@@ -1,0 +1,123 @@
+"""Guessing is slow: tries are counted in PostgreSQL before they are judged, per account and per address.
+
+A try is claimed first and given back when it was right, so that a hundred tries at once cannot all slip through. After
+the free ones each further try waits twice as long as the one before, up to a quarter of an hour; nobody is locked out
+for good.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from core.kernel.errors import TooManyRequests
+from core.kernel.transactions import unit_of_work
+from core.tenancy.context import system_context
+
+FIRST_DELAY_SECONDS = 10
+LONGEST_DELAY_SECONDS = 900
+# Failures are forgotten when none came for so long.
+MEMORY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What is counted, and how many tries are free."""
+
+    key: str
+    free: int
+
+
+def of_account(email: str) -> Tries:
+    return Tries(f"account:{email}", 5)
+
+
+def of_address(ip: str | None) -> Tries:
+    """Many people may share an address; one customer's IPv6 addresses share their first 64 bits."""
+    return Tries(f"address:{_network(ip)}", 100)
+
+
+def of_registration(ip: str | None) -> Tries:
+    return Tries(f"register:{_network(ip)}", 10)
+
+
+def _network(ip: str | None) -> str:
+    if not ip:
+        return "unknown"
+    address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
+    return str(address)
+
+
+# The row's lock makes rivals take turns, and each sees the count of the one before.
+_CLAIM = """
+INSERT INTO core_loginthrottle AS t (key, failures, blocked_until, updated_at)
+VALUES (%(key)s, 1, NULL, %(now)s::timestamptz)
+ON CONFLICT (key) DO UPDATE SET
+  failures = CASE WHEN t.updated_at < %(forgotten)s::timestamptz THEN 1 ELSE t.failures + 1 END,
+  blocked_until = CASE WHEN t.updated_at >= %(forgotten)s::timestamptz AND t.failures + 1 >= %(free)s::int
+    THEN %(now)s::timestamptz + make_interval(secs => least(%(longest)s::float8,
+      %(first)s::float8 * power(2, least(t.failures + 1 - %(free)s::int, 20)))) END,
+  updated_at = %(now)s::timestamptz
+WHERE t.blocked_until IS NULL OR t.blocked_until <= %(now)s::timestamptz
+RETURNING failures"""
+_WAIT = "SELECT blocked_until FROM core_loginthrottle WHERE key = %s"
+_GIVE_BACK = """
+UPDATE core_loginthrottle SET failures = greatest(failures - 1, 0), blocked_until = NULL WHERE key = %s"""
+_FORGET = "DELETE FROM core_loginthrottle WHERE key = %s"
+
+
+def claim(tries: Sequence[Tries], now: datetime) -> None:
+    """Count one try of each kind, all or none of them, in a transaction of its own.
+
+    Raises: TooManyRequests with `retry_after` in seconds.
+    """
+    blocked: Tries | None = None
+    with system_context("sign-in throttle", source="api"), unit_of_work():
+        for place, item in enumerate(tries):
+            if not _claimed(item, now):
+                for earlier in tries[:place]:
+                    _execute(_GIVE_BACK, earlier.key)
+                blocked = item
+                break
+        until = _execute(_WAIT, blocked.key)[0][0] if blocked else None
+    if blocked:
+        seconds = max(1, round((until - now).total_seconds())) if until else 1
+        raise TooManyRequests(
+            "Too many tries. Wait before the next one.", code="throttled", retry_after=seconds
+        )
+
+
+def _claimed(item: Tries, now: datetime) -> bool:
+    params = {
+        "key": item.key,
+        "now": now,
+        "forgotten": now - MEMORY,
+        "free": item.free,
+        "first": FIRST_DELAY_SECONDS,
+        "longest": LONGEST_DELAY_SECONDS,
+    }
+    return bool(connection.fetch_prepared(_CLAIM, params))  # type: ignore[attr-defined]
+
+
+def _execute(sql: str, key: str) -> list[tuple[datetime | None, ...]]:
+    return connection.fetch_prepared(sql, [key])  # type: ignore[attr-defined,no-any-return]
+
+
+def settle(account: Tries, address: Tries) -> None:
+    """The try was right: the account starts afresh, the address gets its try back. Needs a transaction."""
+    _execute(_FORGET, account.key)
+    _execute(_GIVE_BACK, address.key)
+
+
+def forget_old_tries(now: datetime) -> None:
+    """Remove counts that no longer matter."""
+    with system_context("sign-in throttle"), unit_of_work(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM core_loginthrottle WHERE updated_at < %s", [now - MEMORY])

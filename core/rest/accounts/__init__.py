@@ -1,0 +1,1 @@
+"""Sign-in, people, roles, keys and the company over HTTP."""

@@ -1,0 +1,215 @@
+"""Endpoints of accounts. Tokens and keys are never stored for a replay and never cached on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.identity import operations, queries
+from core.identity.models import ApiKey, Company
+from core.identity.rights import MANAGE_USERS
+from core.rest.accounts.serializers import (
+    ApiKeyInput,
+    ChangePasswordInput,
+    CompanyInput,
+    CompanyOutput,
+    LoginInput,
+    MeOutput,
+    NewApiKeyOutput,
+    NoInput,
+    ProfileInput,
+    RefreshInput,
+    RegisterInput,
+    RotateInput,
+    SwitchCompanyInput,
+    TokensOutput,
+    company_document,
+    me_document,
+    tokens_document,
+)
+from core.rest.views import MEMBER, ApiView
+from core.rest.viewsets import EntityViewSet, etag_of, read_if_match
+
+
+class _Secret(ApiView):
+    """An answer that holds secrets, or an operation that commits by itself."""
+
+    commits_itself = True
+
+    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+        # An Idempotency-Key would keep the tokens of the answer readable for a day.
+        return handler(request, *self.args, **self.kwargs)
+
+
+def _unkept(body: Any, status: int = 200) -> Response:
+    return Response(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+class _Public(_Secret):
+    public = True
+    authentication_classes = ()
+
+
+class LoginView(_Public):
+    """Sign in with e-mail address and password."""
+
+    @extend_schema(request=LoginInput, responses=TokensOutput)
+    def post(self, request: Request) -> Response:
+        body = LoginInput.read(request.data)
+        session = operations.sign_in(
+            email=body["email"], password=body["password"], company_slug=body.get("company"), now=self.now
+        )
+        return _unkept(tokens_document(session))
+
+
+class RegisterView(_Public):
+    """Found a company and sign in as its first admin."""
+
+    @extend_schema(request=RegisterInput, responses={201: TokensOutput})
+    def post(self, request: Request) -> Response:
+        body = RegisterInput.read(request.data)
+        return _unkept(tokens_document(operations.register_company(**body, now=self.now)), status=201)
+
+
+class RefreshView(_Public):
+    """The next pair of tokens. Each refresh token works once; a second use ends the session."""
+
+    @extend_schema(request=RefreshInput, responses=TokensOutput)
+    def post(self, request: Request) -> Response:
+        body = RefreshInput.read(request.data)
+        return _unkept(tokens_document(operations.refresh(token=body["refresh"], now=self.now)))
+
+
+class LogoutView(_Secret):
+    """End this session and all its tokens."""
+
+    verbs = {"post": MEMBER}
+
+    @extend_schema(request=NoInput, responses={204: None})
+    def post(self, request: Request) -> Response:
+        NoInput.read(request.data or {})
+        operations.sign_out(self.actor, now=self.now)
+        return Response(status=204)
+
+
+class ChangePasswordView(_Secret):
+    """Set a new password; all other sessions end."""
+
+    verbs = {"post": MEMBER}
+
+    @extend_schema(request=ChangePasswordInput, responses={204: None})
+    def post(self, request: Request) -> Response:
+        body = ChangePasswordInput.read(request.data)
+        operations.change_password(self.actor, **body, now=self.now)
+        return Response(status=204)
+
+
+class SwitchCompanyView(_Secret):
+    """Go on in another of one's companies; this session ends."""
+
+    verbs = {"post": MEMBER}
+
+    @extend_schema(request=SwitchCompanyInput, responses=TokensOutput)
+    def post(self, request: Request) -> Response:
+        body = SwitchCompanyInput.read(request.data)
+        session = operations.switch_company(self.actor, company_slug=body["company"], now=self.now)
+        return _unkept(tokens_document(session))
+
+
+class MeView(ApiView):
+    """Who is signed in, as what, and where else they could be."""
+
+    verbs = {"get": MEMBER, "patch": MEMBER}
+
+    @extend_schema(responses=MeOutput)
+    def get(self, request: Request) -> Response:
+        return Response(me_document(queries.get_profile(self.actor), self.actor))
+
+    @extend_schema(request=ProfileInput, responses=MeOutput)
+    def patch(self, request: Request) -> Response:
+        changes = ProfileInput.read(request.data, partial=True)
+        operations.update_own_profile(self.actor, changes=changes, now=self.now)
+        return self.get(request)
+
+
+class CompanyView(ApiView):
+    """The company one works in."""
+
+    verbs = {"get": MEMBER, "patch": MANAGE_USERS}
+
+    @extend_schema(responses=CompanyOutput)
+    def get(self, request: Request) -> Response:
+        return self._answer_with(queries.get_company(self.actor))
+
+    @extend_schema(request=CompanyInput, responses=CompanyOutput)
+    def patch(self, request: Request) -> Response:
+        changes = CompanyInput.read(request.data, partial=True)
+        expected = read_if_match(request, changes.pop("version", None))
+        company = operations.update_company(
+            self.actor, changes=changes, now=self.now, expected_version=expected
+        )
+        return self._answer_with(company)
+
+    def _answer_with(self, company: Company) -> Response:
+        return Response(company_document(company), headers={"ETag": etag_of(company.version)})
+
+
+class UserViewSet(EntityViewSet):
+    """The members of the company."""
+
+    entity_name = "user"
+
+
+class RoleViewSet(EntityViewSet):
+    """What members may do."""
+
+    entity_name = "role"
+
+
+class ApiKeyViewSet(EntityViewSet):
+    """Keys for machines. Deleting one revokes it."""
+
+    entity_name = "api_key"
+    action_verbs = {"rotate": "update"}
+
+    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+        # An Idempotency-Key would keep the secret of the answer readable for a day.
+        return handler(request, *self.args, **self.kwargs)
+
+    @extend_schema(request=ApiKeyInput, responses={201: NewApiKeyOutput})
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        self.refuse_unknown_parameters(frozenset())
+        made = operations.create_api_key(self.actor, **ApiKeyInput.read(request.data), now=self.now)
+        return self._shown_once(made)
+
+    @extend_schema(request=RotateInput, responses={201: NewApiKeyOutput})
+    def rotate(self, request: Request, pk: str, **kwargs: Any) -> Response:
+        """A new key like this one, which goes on for a while."""
+        self.refuse_unknown_parameters(frozenset())
+        record = self.view.get(pk, self.records().only("pk"))
+        body = RotateInput.read(request.data or {})
+        overlap = {"overlap": timedelta(seconds=body["overlap_seconds"])} if body else {}
+        return self._shown_once(
+            operations.rotate_api_key(self.actor, key_id=record.pk, now=self.now, **overlap)
+        )
+
+    def _shown_once(self, made: operations.NewApiKey) -> Response:
+        key = ApiKey.objects.get(pk=made.id)
+        document = NewApiKeyOutput(
+            {
+                "id": key.pk,
+                "key": made.key,
+                "name": key.name,
+                "scopes": key.scopes,
+                "expires_at": key.expires_at,
+            }
+        ).data
+        answer = _unkept(document, status=201)
+        answer["Location"] = self.request.build_absolute_uri(f"/api/v1/api-keys/{key.pk}/")
+        return answer

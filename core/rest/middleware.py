@@ -1,0 +1,100 @@
+"""The back office: who is signed in by cookie, in which company, in one transaction for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.urls import reverse
+from django.utils import timezone
+
+from core.identity.models import User
+from core.identity.operations import check_credentials
+from core.identity.queries import list_actors_of_user
+from core.kernel.errors import DomainError
+from core.kernel.transactions import unit_of_work
+from core.observability import correlation
+from core.rest.views import client_ip
+from core.tenancy.actors import Actor
+from core.tenancy.context import Origin, actor_context, system_context
+
+SOURCE = "admin"
+_CHOSEN = "company_slug"
+CLIENT_ERROR = 400
+
+
+def origin_of(request: HttpRequest) -> Origin:
+    return Origin(client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id())
+
+
+class BackOfficeBackend(BaseBackend):
+    """Sign-in by form: the same throttle, hashing and facts as the API's."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
+    ) -> User | None:
+        """Raises: PermissionDenied, which the form shows as a wrong password, for whoever tries too often."""
+        if username is None or password is None:
+            return None
+        origin = origin_of(request) if request is not None else Origin()
+        try:
+            with system_context("sign-in", source=SOURCE, origin=origin):
+                return check_credentials(email=username, password=password, now=timezone.now(), source=SOURCE)
+        except DomainError as refusal:
+            raise PermissionDenied(refusal.detail) from None
+
+    def get_user(self, user_id: UUID) -> User | None:
+        with system_context("reading a session", source=SOURCE), unit_of_work():
+            return User.objects.filter(pk=user_id, is_active=True).first()
+
+
+class BackOfficeCompanyMiddleware:
+    """Binds the person's company to each request of the back office, and undoes what a failing one wrote.
+
+    The company is the one chosen (`choose_company`), else the one joined first. Rights are read on every request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        # It writes outside any company, where nobody may; `check_credentials` remembers the sign-in itself.
+        user_logged_in.disconnect(dispatch_uid="update_last_login")
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(reverse("admin:index")):
+            return self.get_response(request)
+        if not request.user.is_authenticated or request.path_info in (
+            reverse("admin:login"),
+            reverse("admin:logout"),
+        ):
+            return self.get_response(request)
+        actor = self._actor(request)
+        if actor is None:
+            return HttpResponseForbidden("You are not an active member of any company.")
+        request.actor = actor  # type: ignore[attr-defined]
+        correlation.identify(user_id=actor.user_id, company_id=actor.company_id)
+        with actor_context(actor, source=SOURCE, origin=origin_of(request)), transaction.atomic():
+            response = self.get_response(request)
+            if response.status_code >= CLIENT_ERROR:
+                transaction.set_rollback(True)
+            return response
+
+    def _actor(self, request: HttpRequest) -> Actor | None:
+        actors = list_actors_of_user(request.user.pk)
+        chosen = actors.get(request.session.get(_CHOSEN, ""))
+        return chosen or next(iter(actors.values()), None)
+
+
+def choose_company(request: HttpRequest, slug: str) -> None:
+    """Go on in another of the person's companies from the next request of the back office on.
+
+    Raises: PermissionDenied.
+    """
+    if slug not in list_actors_of_user(request.user.pk):
+        raise PermissionDenied("You are not a member of this company.")
+    request.session[_CHOSEN] = slug

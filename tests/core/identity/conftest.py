@@ -1,0 +1,28 @@
+"""Fixtures: the world of `world.py`, and the routes of core alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import override_settings
+
+from tests.core.identity.world import Firms, found_both
+
+
+@pytest.fixture(autouse=True)
+def _routes() -> Iterator[None]:
+    with override_settings(ROOT_URLCONF="tests.core.identity.urls"):
+        yield
+
+
+@pytest.fixture
+def firms(db: None) -> Firms:
+    """In one transaction that is rolled back."""
+    return found_both()
+
+
+@pytest.fixture
+def committed_firms(transactional_db: None) -> Firms:
+    """Really committed, for tests with threads."""
+    return found_both()
