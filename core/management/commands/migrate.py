@@ -11,6 +11,10 @@ from core.tenancy.postgresql.base import database_owner
 
 
 class Command(migrate.Command):
+    def check(self, *args: Any, **kwargs: Any) -> Any:
+        # The database's own rules are what this command is about to bring up to date.
+        return super().check(*args, **{**kwargs, "databases": None})
+
     def handle(self, *args: Any, **options: Any) -> None:
         with database_owner():
             super().handle(*args, **options)
