@@ -8,7 +8,7 @@ from pathlib import Path
 from django.apps import AppConfig, apps
 
 # What an app, or a subject package of it, may declare.
-DISCOVERED_ROOMS = ("entities", "extensions", "consumers")
+DISCOVERED_ROOMS = ("entities", "extensions", "consumers", "tasks")
 
 
 class CoreConfig(AppConfig):

@@ -11,3 +11,5 @@ from core.identity.models import (  # noqa: F401
     Role,
     User,
 )
+from core.jobs.models import Heartbeat, Job, Slot  # noqa: F401
+from core.rest.models import IdempotentAnswer  # noqa: F401

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from core.changes.stream import consumers
 from core.entities.registry import entities
 from core.identity.operations import COMPANY_SETTINGS, COMPANY_STARTERS
 from core.identity.rights import PERMISSION_WORDS
+from core.jobs.registry import job_kinds
 
-REGISTRIES = [entities, PERMISSION_WORDS, COMPANY_STARTERS, COMPANY_SETTINGS]
+REGISTRIES = [entities, consumers, job_kinds, PERMISSION_WORDS, COMPANY_STARTERS, COMPANY_SETTINGS]
 
 
 def freeze_all() -> None:

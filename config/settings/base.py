@@ -127,7 +127,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "core.rest.schema.EntityAutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -143,7 +143,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {},
+    "PREPROCESSING_HOOKS": ["core.rest.schema.only_api"],
+    # Enumerations stay where they are said.
+    "POSTPROCESSING_HOOKS": [],
 }
 
 UNFOLD: dict[str, Any] = {"SITE_TITLE": "Atrium CRM", "SITE_HEADER": "Atrium CRM"}
@@ -187,5 +189,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 # The whole schedule is static and kept in memory: each entry rings for rows that are due in the database,
 # so beat has nothing to remember, and no file of it can be damaged by a sudden end.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
-CELERY_BEAT_SCHEDULE: dict[str, Any] = {}
+CELERY_BEAT_SCHEDULER = "core.jobs.beat.LivingScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
+    "tick": {"task": "core.tick", "schedule": 5, "options": {"expires": 10}},
+    "sweep": {"task": "core.sweep_jobs", "schedule": 5, "options": {"expires": 10}},
+    "stream": {"task": "core.run_consumers", "schedule": 2, "options": {"expires": 10}},
+    "canary": {"task": "core.worker_heartbeat", "schedule": 10, "options": {"expires": 30}},
+}

@@ -1,0 +1,22 @@
+"""Work to be done later, as rows of PostgreSQL written in the business transaction. Redis only rings.
+
+`enqueue` it, handle it in an app's `tasks.py` with `@job_handler`, run it periodically with `every=`.
+"""
+
+from core.jobs.operations import NewJob, cancel, enqueue, enqueue_many, retry
+from core.jobs.registry import GiveUp, JobCanceled, JobRun, LeaseLost, job_handler
+from core.jobs.schedules import take_slots
+
+__all__ = [
+    "GiveUp",
+    "JobCanceled",
+    "JobRun",
+    "LeaseLost",
+    "NewJob",
+    "cancel",
+    "enqueue",
+    "enqueue_many",
+    "job_handler",
+    "retry",
+    "take_slots",
+]

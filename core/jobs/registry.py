@@ -1,0 +1,152 @@
+"""Kinds of jobs: which function does one, whose work it is, and what happens when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from django.utils import timezone
+
+from core.kernel.registry import Registry
+from core.kernel.transactions import unit_of_work
+
+Tenancy = Literal["company", "platform"]
+
+# A transaction guards itself: its job row stays locked while it lives. So its lease only bridges the start.
+TRANSACTIONAL_LEASE = timedelta(seconds=15)
+LONG_LEASE = timedelta(seconds=60)
+
+
+class GiveUp(Exception):
+    """Raised by a handler when trying again cannot help: the job fails at once, with this text."""
+
+
+class LeaseLost(Exception):
+    """Another worker has the job now; nothing may be written for it here any more."""
+
+
+class JobCanceled(Exception):
+    """Somebody canceled the job while it ran."""
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One attempt at a job, in the hands of its handler. The company (or the system) is bound already."""
+
+    id: UUID
+    kind: str
+    company_id: UUID | None
+    payload: dict[str, Any]
+    attempt: int
+    max_attempts: int
+    token: int
+    lease: timedelta
+    created_by_id: UUID | None = None
+    correlation_id: str = ""
+    progress_so_far: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction of a long-running job: commits only while this attempt still has the job.
+
+        The job row is locked until the end, so a cancellation waits for it. Raises: LeaseLost, JobCanceled.
+        """
+        with unit_of_work():
+            self.heartbeat()
+            yield
+
+    def heartbeat(self) -> None:
+        """Keep the job for another lease.
+
+        Raises: LeaseLost, JobCanceled.
+        """
+        from core.jobs import operations
+
+        operations.extend_lease(self, now=timezone.now())
+
+    def progress(self, done: int, total: int | None = None, phase: str = "") -> None:
+        """Show how far the work is; counts as headway, so that only attempts without any are limited.
+
+        Raises: LeaseLost, JobCanceled.
+        """
+        from core.jobs import operations
+
+        document = {"done": done, "total": total, "phase": phase}
+        operations.extend_lease(self, now=timezone.now(), progress=document)
+
+    def is_canceled(self) -> bool:
+        """Whether to stop. Keeps the job otherwise.
+
+        Raises: LeaseLost.
+        """
+        try:
+            self.heartbeat()
+        except JobCanceled:
+            return True
+        return False
+
+
+# A handler may return a time at which it wants to be called again; the job then stays open.
+Handler = Callable[[JobRun], datetime | None]
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How jobs of a kind are done."""
+
+    name: str
+    run: Handler
+    tenancy: Tenancy
+    transactional: bool
+    max_attempts: int
+    lease: timedelta
+    # Periodic work: a slot at each multiple of `every` (since 1970, UTC) plus `offset`.
+    every: timedelta | None = None
+    offset: timedelta = timedelta(0)
+    # Called in the transaction that gives a job up, with the reason.
+    on_failed: Callable[[JobRun, str], None] | None = None
+
+
+job_kinds: Registry[JobKind] = Registry("job kind")
+
+
+def job_handler(
+    name: str,
+    *,
+    tenancy: Tenancy = "company",
+    transactional: bool = True,
+    max_attempts: int = 5,
+    lease: timedelta | None = None,
+    every: timedelta | None = None,
+    offset: timedelta = timedelta(0),
+    on_failed: Callable[[JobRun, str], None] | None = None,
+) -> Callable[[Handler], Handler]:
+    """Make a function the handler of a kind of jobs.
+
+    A transactional handler runs inside one transaction with the job's end: its database effects happen exactly once.
+    Any other manages its transactions with `run.transaction()` and must be able to resume. With `every` a job is made
+    for each slot: one, or one for each active company, unless the previous one is still open.
+    """
+
+    def registered(function: Handler) -> Handler:
+        job_kinds.register(
+            name,
+            JobKind(
+                name=name,
+                run=function,
+                tenancy=tenancy,
+                transactional=transactional,
+                max_attempts=max_attempts,
+                lease=lease or (TRANSACTIONAL_LEASE if transactional else LONG_LEASE),
+                every=every,
+                offset=offset,
+                on_failed=on_failed,
+            ),
+        )
+        return function
+
+    return registered

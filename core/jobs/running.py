@@ -1,0 +1,105 @@
+"""Doing a job: claim it, bind its company, run its handler, close it in the transaction of the effect.
+
+A worker may die at any line. Before the claim is committed nothing has happened; after it the lease runs out and the
+sweep rings again; the effect and the job's end are one commit.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from core.jobs import operations
+from core.jobs.registry import GiveUp, JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
+from core.kernel.faultpoints import declare, fault
+from core.kernel.transactions import retried, savepoint, unit_of_work
+from core.observability.correlation import correlation, identify
+from core.tenancy.actors import system_actor
+from core.tenancy.context import Context, Origin, company_context, system_context
+
+declare("job.claimed", "job.before_commit", "job.after_commit")
+
+_log = structlog.get_logger("atrium.jobs")
+
+
+def run_job(job_id: UUID, *, now: datetime | None = None) -> bool:
+    """Do the job if it is due and free. True when its handler ran to the end.
+
+    A failing handler does not raise here: the attempt is noted and the job comes again, or is given up.
+    """
+    with system_context("claim a job"), unit_of_work():
+        run = operations.claim(job_id, now=now or timezone.now())
+    if run is None:
+        return False
+    fault("job.claimed")
+    kind = job_kinds[run.kind]
+    with correlation(run.correlation_id), _context_of(run):
+        identify(company_id=run.company_id)
+        try:
+            if run.attempt > run.max_attempts:
+                raise GiveUp("The last attempt ended without a word: its worker died.")
+            _attempt(kind, run)
+        except LeaseLost:
+            _log.warning("another worker has the job", job_id=str(run.id), kind=run.kind)
+            return False
+        except JobCanceled:
+            _log.info("job canceled while it ran", job_id=str(run.id), kind=run.kind)
+            return False
+        except Exception as error:
+            _log.exception("job failed", job_id=str(run.id), kind=run.kind, attempt=run.attempt)
+            _note_failure(kind, run, error)
+            return False
+    fault("job.after_commit")
+    return True
+
+
+def _context_of(run: JobRun) -> AbstractContextManager[Context]:
+    if run.company_id is None:
+        return system_context(f"job {run.kind}")
+    return company_context(
+        run.company_id,
+        actor=system_actor(run.company_id),
+        source="task",
+        origin=Origin(correlation_id=run.correlation_id),
+    )
+
+
+def _attempt(kind: JobKind, run: JobRun) -> None:
+    if not kind.transactional:
+        again_at = kind.run(run)
+        with unit_of_work():
+            fault("job.before_commit")
+            operations.finish(run, now=timezone.now(), again_at=again_at)
+        return
+
+    def effect() -> None:
+        operations.hold(run)
+        again_at = kind.run(run)
+        operations.finish(run, now=timezone.now(), again_at=again_at)
+        fault("job.before_commit")
+
+    if connection.in_atomic_block:
+        # Whoever opened the transaction keeps it when the handler fails.
+        with savepoint():
+            effect()
+    else:
+        retried(effect)
+
+
+def _note_failure(kind: JobKind, run: JobRun, error: Exception) -> None:
+    # The first line alone: what databases add to it quotes values of rows.
+    text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    try:
+        with unit_of_work():
+            comes_again = operations.fail(
+                run, error=text, now=timezone.now(), for_good=isinstance(error, GiveUp)
+            )
+            if not comes_again and kind.on_failed is not None:
+                kind.on_failed(run, text)
+    except (LeaseLost, JobCanceled):
+        _log.warning("the failed job is no longer ours", job_id=str(run.id), kind=run.kind)
