@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds import World, make_world
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -24,3 +26,15 @@ def data_dir() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture
+def acme(db: None) -> World:
+    """The company under test."""
+    return make_world("acme")
+
+
+@pytest.fixture
+def globex(db: None) -> World:
+    """Somebody else's company, of the same shape."""
+    return make_world("globex")

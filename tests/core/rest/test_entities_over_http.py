@@ -1,0 +1,129 @@
+"""Contract 00 over one small entity of core; the conformance tests hold every other entity to the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worlds import World
+
+
+class TestRoles:
+    def test_are_listed_with_an_exact_count(self, acme: World, globex: World) -> None:
+        answer = acme.client().get("/api/v1/roles/?ordering=name")
+
+        assert answer.status_code == 200
+        assert answer.json()["count"] == 4
+        assert [role["name"] for role in answer.json()["results"]] == ["admin", "manager", "sales", "viewer"]
+
+    def test_of_another_company_are_not_there(self, acme: World, globex: World) -> None:
+        theirs = globex.client().get("/api/v1/roles/").json()["results"][0]
+
+        assert acme.client().get(f"/api/v1/roles/{theirs['id']}/").status_code == 404
+
+    def test_walk_by_cursor_there_and_back(self, acme: World) -> None:
+        client = acme.client()
+        first = client.get("/api/v1/roles/?cursor=&page_size=3&ordering=name").json()
+        second = client.get(first["next"]).json()
+        back = client.get(second["previous"]).json()
+
+        assert [role["name"] for role in first["results"] + second["results"]] == [
+            "admin",
+            "manager",
+            "sales",
+            "viewer",
+        ]
+        assert back["results"] == first["results"]
+        assert second["next"] is None
+        assert "count" not in first
+
+    @pytest.mark.parametrize(
+        ("parameters", "path", "code"),
+        [
+            ("?nope=1", "nope", "unknown_filter"),
+            ("?ordering=nope", "ordering", "unknown_ordering"),
+            ("?fields=nope", "fields", "unknown_field"),
+            ("?expand=name", "expand", "not_expandable"),
+            ("?page=0", "page", "not_an_integer"),
+            ("?page_size=501", "page_size", "too_large"),
+            ("?cursor=forged", "cursor", "bad_cursor"),
+            ("?page=1&page=2", "page", "repeated"),
+        ],
+    )
+    def test_refuse_what_they_do_not_know(self, acme: World, parameters: str, path: str, code: str) -> None:
+        answer = acme.client().get(f"/api/v1/roles/{parameters}")
+
+        assert answer.status_code == 400
+        assert answer["Content-Type"] == "application/problem+json"
+        assert (path, code) in [(fault["path"], fault["code"]) for fault in answer.json()["errors"]]
+
+    def test_are_created_changed_and_removed(self, acme: World) -> None:
+        client = acme.client()
+        made = client.post("/api/v1/roles/", {"name": "auditor", "permissions": ["read"]})
+        assert made.status_code == 201, made.content
+        place = made["Location"].removeprefix("http://testserver")
+        assert made["ETag"] == '"1"'
+
+        changed = client.patch(place, {"permissions": ["read", "analytics"]}, HTTP_IF_MATCH='"1"')
+        assert changed.json()["version"] == 2
+
+        stale = client.patch(place, {"permissions": ["read"]}, HTTP_IF_MATCH='"1"')
+        assert (stale.status_code, stale.json()["code"]) == (412, "stale")
+
+        assert client.delete(place).status_code == 204
+        assert client.get(place).status_code == 404
+
+    def test_replay_the_first_answer_of_an_idempotency_key(self, acme: World) -> None:
+        client = acme.client()
+        first = client.post("/api/v1/roles/", {"name": "auditor"}, HTTP_IDEMPOTENCY_KEY="k1")
+        again = client.post("/api/v1/roles/", {"name": "auditor"}, HTTP_IDEMPOTENCY_KEY="k1")
+        other = client.post("/api/v1/roles/", {"name": "clerk"}, HTTP_IDEMPOTENCY_KEY="k1")
+
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again["Idempotency-Replayed"] == "true"
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            ('{"name": "a", "name": "b"}', "duplicate_key"),
+            ('{"name": NaN}', "not_json"),
+            ('{"name": 1e999}', "number_out_of_range"),
+            ("[" * 1000 + "]" * 1000, "too_deep"),
+            ("{", "not_json"),
+            (b"\xff", "not_utf8"),
+        ],
+    )
+    def test_refuse_bodies_that_are_no_strict_json(self, acme: World, body: str, code: str) -> None:
+        answer = acme.client().post("/api/v1/roles/", body)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+    def test_refuse_what_text_cannot_hold(self, acme: World) -> None:
+        for name in ('{"name": "a\\u0000b"}', '{"name": "\\ud800"}'):
+            answer = acme.client().post("/api/v1/roles/", name)
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "invalid_characters")
+
+
+class TestBulk:
+    def test_answers_for_each_row(self, acme: World) -> None:
+        client = acme.client()
+        role = client.post("/api/v1/roles/", {"name": "auditor"}).json()
+        operations = [
+            {"op": "create", "name": "clerk"},
+            {"op": "create", "name": "ADMIN"},
+            {"op": "update", "id": role["id"], "version": 7, "permissions": ["read"]},
+            {"op": "delete", "id": role["id"][:-4] + "0000"},
+            {"op": "fly"},
+        ]
+        answer = client.post("/api/v1/roles/bulk/", {"operations": operations})
+
+        assert [row["status"] for row in answer.json()["results"]] == [201, 400, 412, 404, 400]
+
+    def test_is_all_or_nothing_when_atomic(self, acme: World) -> None:
+        client = acme.client()
+        operations = [{"op": "create", "name": "clerk"}, {"op": "create", "name": "ADMIN"}]
+        answer = client.post("/api/v1/roles/bulk/", {"atomic": True, "operations": operations})
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["path"] == "operations.1.name"
+        assert client.get("/api/v1/roles/?name=clerk").json()["count"] == 0
