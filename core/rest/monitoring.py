@@ -6,9 +6,29 @@ from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
 
 from core.jobs.health import health
+from core.rest.schema import documented
 from core.rest.views import ApiView
 
 OK, UNAVAILABLE = 200, 503
+_HEALTH = {
+    "title": "Health",
+    "type": "object",
+    "required": ["status", "parts"],
+    "properties": {
+        "status": {"type": "string"},
+        "parts": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["ok", "detail"],
+                "properties": {"ok": {"type": "boolean"}, "detail": {"type": "string"}},
+                "additionalProperties": False,
+            },
+        },
+    },
+    "additionalProperties": False,
+}
+_LIVE = {"live": {"type": "string", "description": "`1` asks the process alone."}}
 
 
 class HealthView(ApiView):
@@ -17,6 +37,7 @@ class HealthView(ApiView):
     public = True
     authentication_classes = ()
 
+    @documented(response=_HEALTH, also={UNAVAILABLE: _HEALTH}, query=_LIVE)
     def get(self, request: Request) -> HttpResponse:
         if request.query_params.get("live") == "1":
             return JsonResponse({"status": "ok", "parts": {}})

@@ -14,9 +14,33 @@ from core.access import view
 from core.entities import entities
 from core.entities.kinds import Kind
 from core.kernel.errors import Fault, Invalid
+from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 
 PAGE_SIZE = 100
+_DELETED = {
+    "type": "object",
+    "required": ["entity", "id", "name", "deleted_at", "deleted_by"],
+    "properties": {
+        "entity": {"type": "string"},
+        "id": {"type": "string", "format": "uuid"},
+        "name": {"type": ["string", "null"]},
+        "deleted_at": {"type": "string", "format": "date-time"},
+        "deleted_by": {"type": ["string", "null"], "format": "uuid"},
+    },
+    "additionalProperties": False,
+}
+_BIN = {
+    "type": "object",
+    "required": ["results", "complete", "limit"],
+    "properties": {
+        "results": {"type": "array", "items": _DELETED},
+        "complete": {"type": "boolean"},
+        "limit": {"type": "integer"},
+    },
+    "additionalProperties": False,
+}
+_ENTITY = {"entity": {"type": "string", "description": "Only this kind of record, such as `lead`."}}
 
 
 class RecycleBinView(ApiView):
@@ -24,6 +48,7 @@ class RecycleBinView(ApiView):
 
     verbs = {"get": MEMBER}
 
+    @documented(response=_BIN, query=_ENTITY)
     def get(self, request: Request) -> HttpResponse:
         parameters = dict(request.query_params.items())
         wanted = parameters.pop("entity", None)

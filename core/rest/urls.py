@@ -5,11 +5,18 @@ from __future__ import annotations
 from django.urls import path
 
 from core.rest.accounts import urls as accounts
+from core.rest.metadata import EntitiesView, EntityMetadataView, FieldsView
 from core.rest.monitoring import HealthView
 from core.rest.recycle_bin import RecycleBinView
 from core.rest.routing import EntityRouter
+from core.rest.schema.views import DocsView, SchemaView
 
 urlpatterns = [
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
+    path("metadata/entities/", EntitiesView.as_view(), name="metadata-entities"),
+    path("metadata/entities/<str:name>/", EntityMetadataView.as_view(), name="metadata-entity"),
+    path("metadata/entities/<str:name>/fields/", FieldsView.as_view(), name="metadata-fields"),
     path("monitoring/health/", HealthView.as_view(), name="monitoring-health"),
     path("recycle-bin/", RecycleBinView.as_view(), name="recycle-bin"),
     *accounts.urlpatterns,

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -33,6 +32,7 @@ from core.rest.accounts.serializers import (
     me_document,
     tokens_document,
 )
+from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 from core.rest.viewsets import EntityViewSet, etag_of, read_if_match
 
@@ -59,7 +59,7 @@ class _Public(_Secret):
 class LoginView(_Public):
     """Sign in with e-mail address and password."""
 
-    @extend_schema(request=LoginInput, responses=TokensOutput)
+    @documented(request=LoginInput, response=TokensOutput, errors=(401, 403))
     def post(self, request: Request) -> Response:
         body = LoginInput.read(request.data)
         session = operations.sign_in(
@@ -71,7 +71,7 @@ class LoginView(_Public):
 class RegisterView(_Public):
     """Found a company and sign in as its first admin."""
 
-    @extend_schema(request=RegisterInput, responses={201: TokensOutput})
+    @documented(request=RegisterInput, response=TokensOutput, status=201)
     def post(self, request: Request) -> Response:
         body = RegisterInput.read(request.data)
         return _unkept(tokens_document(operations.register_company(**body, now=self.now)), status=201)
@@ -80,7 +80,7 @@ class RegisterView(_Public):
 class RefreshView(_Public):
     """The next pair of tokens. Each refresh token works once; a second use ends the session."""
 
-    @extend_schema(request=RefreshInput, responses=TokensOutput)
+    @documented(request=RefreshInput, response=TokensOutput, errors=(401,))
     def post(self, request: Request) -> Response:
         body = RefreshInput.read(request.data)
         return _unkept(tokens_document(operations.refresh(token=body["refresh"], now=self.now)))
@@ -91,7 +91,7 @@ class LogoutView(_Secret):
 
     verbs = {"post": MEMBER}
 
-    @extend_schema(request=NoInput, responses={204: None})
+    @documented(request=NoInput, optional_body=True, status=204)
     def post(self, request: Request) -> Response:
         NoInput.read(request.data or {})
         operations.sign_out(self.actor, now=self.now)
@@ -103,7 +103,7 @@ class ChangePasswordView(_Secret):
 
     verbs = {"post": MEMBER}
 
-    @extend_schema(request=ChangePasswordInput, responses={204: None})
+    @documented(request=ChangePasswordInput, status=204)
     def post(self, request: Request) -> Response:
         body = ChangePasswordInput.read(request.data)
         operations.change_password(self.actor, **body, now=self.now)
@@ -115,7 +115,7 @@ class SwitchCompanyView(_Secret):
 
     verbs = {"post": MEMBER}
 
-    @extend_schema(request=SwitchCompanyInput, responses=TokensOutput)
+    @documented(request=SwitchCompanyInput, response=TokensOutput)
     def post(self, request: Request) -> Response:
         body = SwitchCompanyInput.read(request.data)
         session = operations.switch_company(self.actor, company_slug=body["company"], now=self.now)
@@ -127,11 +127,11 @@ class MeView(ApiView):
 
     verbs = {"get": MEMBER, "patch": MEMBER}
 
-    @extend_schema(responses=MeOutput)
+    @documented(response=MeOutput)
     def get(self, request: Request) -> Response:
         return Response(me_document(queries.get_profile(self.actor), self.actor))
 
-    @extend_schema(request=ProfileInput, responses=MeOutput)
+    @documented(request=ProfileInput, response=MeOutput)
     def patch(self, request: Request) -> Response:
         changes = ProfileInput.read(request.data, partial=True)
         operations.update_own_profile(self.actor, changes=changes, now=self.now)
@@ -143,11 +143,11 @@ class CompanyView(ApiView):
 
     verbs = {"get": MEMBER, "patch": MANAGE_USERS}
 
-    @extend_schema(responses=CompanyOutput)
+    @documented(response=CompanyOutput)
     def get(self, request: Request) -> Response:
         return self._answer_with(queries.get_company(self.actor))
 
-    @extend_schema(request=CompanyInput, responses=CompanyOutput)
+    @documented(request=CompanyInput, response=CompanyOutput, versioned=True)
     def patch(self, request: Request) -> Response:
         changes = CompanyInput.read(request.data, partial=True)
         expected = read_if_match(request, changes.pop("version", None))
@@ -182,13 +182,13 @@ class ApiKeyViewSet(EntityViewSet):
         # An Idempotency-Key would keep the secret of the answer readable for a day.
         return handler(request, *self.args, **self.kwargs)
 
-    @extend_schema(request=ApiKeyInput, responses={201: NewApiKeyOutput})
+    @documented(request=ApiKeyInput, response=NewApiKeyOutput, status=201)
     def create(self, request: Request, **kwargs: Any) -> Response:
         self.refuse_unknown_parameters(frozenset())
         made = operations.create_api_key(self.actor, **ApiKeyInput.read(request.data), now=self.now)
         return self._shown_once(made)
 
-    @extend_schema(request=RotateInput, responses={201: NewApiKeyOutput})
+    @documented(request=RotateInput, optional_body=True, response=NewApiKeyOutput, status=201)
     def rotate(self, request: Request, pk: str, **kwargs: Any) -> Response:
         """A new key like this one, which goes on for a while."""
         self.refuse_unknown_parameters(frozenset())

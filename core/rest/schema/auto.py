@@ -1,0 +1,249 @@
+"""The schema class of every view: from an operation's declaration to its entry in the document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drf_spectacular.drainage import warn
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ComponentRegistry
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
+from rest_framework.serializers import Serializer
+
+from core.access.view import GUARDED_ENTITIES, MANAGE_USERS
+from core.entities import entities
+from core.rest.schema.components import ETAG, LOCATION, Components, body
+from core.rest.schema.declarations import Content, EntityShape, Operation, Shape, operation_of
+from core.rest.schema.entities import list_parameters, shape, shape_parameters, standard
+from core.rest.schema.fields import UUID, Schema
+from core.rest.schema.serializers import serializer_schema
+from core.rest.views import ApiView
+from core.rest.viewsets import EntityViewSet
+
+BASE = "/api/v1/"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_WRITES = ("post", "put", "patch", "delete")
+_STANDARD_NAMES = {
+    "list": "list",
+    "retrieve": "get",
+    "create": "create",
+    "update": "replace",
+    "partial_update": "change",
+    "destroy": "delete",
+}
+
+
+def only_api(endpoints: Iterable[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:
+    """Preprocessing hook: what is served below `/api/v1/`."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith(BASE)]
+
+
+class EntityAutoSchema(AutoSchema):
+    """Documents entities from the registry and everything else from its declaration."""
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> Schema | None:
+        view, verb = self.view, method.lower()
+        if not isinstance(view, ApiView):
+            warn(f"{path}: only an ApiView can be documented")
+            return None
+        operation = operation_of(view, verb)
+        if operation is None and isinstance(view, EntityViewSet):
+            operation = standard(view.entity, view.action)
+        if operation is None:
+            warn(f"{method} {path}: its handler declares nothing (core.rest.schema)")
+            operation = Operation()
+        return _Entry(view, path, path_regex, verb, operation, Components(registry)).document()
+
+
+class _Entry:
+    def __init__(
+        self,
+        view: ApiView,
+        path: str,
+        path_regex: str,
+        verb: str,
+        operation: Operation,
+        components: Components,
+    ) -> None:
+        self.view = view
+        self.path = path
+        self.path_regex = path_regex
+        self.verb = verb
+        self.operation = operation
+        self.components = components
+        self.action: str = getattr(view, "action", "") or ""
+
+    def document(self) -> Schema:
+        entry: Schema = {
+            "operationId": self._id(),
+            "tags": [self._segments()[0]],
+            "summary": self.operation.summary or self._first_sentence(),
+        }
+        right = right_of(self.view)
+        if right:
+            entry["description"] = f"Needs the right `{right}`."
+            entry["x-right"] = right
+        parameters = [*self._path_parameters(), *self._query_parameters(), *self._header_parameters()]
+        if parameters:
+            entry["parameters"] = parameters
+        if self.operation.request is not None:
+            entry["requestBody"] = {
+                **self._content(self.operation.request, "validation"),
+                "required": not self.operation.optional_body,
+            }
+        entry["security"] = [] if self.view.public else self.components.security()
+        entry["responses"] = {str(status): answer for status, answer in sorted(self._responses().items())}
+        return entry
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    def _segments(self) -> list[str]:
+        parts = self.path.removeprefix(BASE).strip("/").split("/")
+        return [part for part in parts if not part.startswith("{")]
+
+    def _id(self) -> str:
+        ending = _STANDARD_NAMES.get(
+            self.action, "get_one" if self._ends_in_id() and self.verb == "get" else self.verb
+        )
+        if self.verb == "get" and self._ends_in_id() and self.action == "retrieve":
+            ending = "get"
+        return "_".join([*(part.replace("-", "_") for part in self._segments()), ending])
+
+    def _ends_in_id(self) -> bool:
+        return self.path.rstrip("/").endswith("}")
+
+    def _first_sentence(self) -> str:
+        handler = getattr(self.view, self.action or self.verb)
+        text = handler.__doc__ or type(self.view).__doc__ or ""
+        paragraph = " ".join(text.strip().split("\n\n")[0].split())
+        sentence = re.split(r"(?<=[.!?])\s|;\s", paragraph)[0].rstrip(".;")
+        if not sentence:
+            warn(f"{self.verb} {self.path}: no summary, neither declared nor in a docstring")
+        return sentence
+
+    # --- parameters ---------------------------------------------------------------------------------------------------
+
+    def _path_parameters(self) -> list[Schema]:
+        return [
+            {"name": name, "in": "path", "required": True, "schema": self._path_schema(name)}
+            for name in _PARAMETER.findall(self.path)
+        ]
+
+    def _path_schema(self, name: str) -> Mapping[str, Any]:
+        if name in self.operation.path:
+            return self.operation.path[name]
+        if f"<uuid:{name}>" in self.path_regex or name == "id" or name.endswith(("_id", "pk")):
+            return UUID
+        if f"<int:{name}>" in self.path_regex:
+            return {"type": "integer", "minimum": 0}
+        return {"type": "string", "minLength": 1}
+
+    def _query_parameters(self) -> list[Schema]:
+        declared = self.operation
+        found: list[Schema] = []
+        for name, schema in declared.query.items():
+            kept = {key: value for key, value in schema.items() if key != "description"}
+            parameter: Schema = {"name": name, "in": "query", "schema": self.components.inline(kept)}
+            if "description" in schema:
+                parameter["description"] = schema["description"]
+            if name in declared.required_query:
+                parameter["required"] = True
+            found.append(parameter)
+        if declared.lists:
+            found += list_parameters(self.components, entities[declared.lists])
+        elif declared.shaped and isinstance(self.view, EntityViewSet):
+            found += shape_parameters(self.view.entity)
+        return found
+
+    def _header_parameters(self) -> list[Schema]:
+        names = []
+        if self.operation.versioned:
+            names.append("IfNoneMatch" if self.verb == "get" else "IfMatch")
+        if self.verb == "post" and not self.view.public:
+            names.append("IdempotencyKey")
+        if not self.view.public:
+            names.append("XCompany")
+        return [self.components.parameter(name) for name in (*names, "AcceptVersion", "XCorrelationId")]
+
+    # --- bodies ---------------------------------------------------------------------------------------------------------
+
+    def _content(self, said: Shape, mode: JsonSchemaMode) -> Schema:
+        if isinstance(said, Content):
+            return body(self.components.inline(dict(said.schema)), said.media_type)
+        return body(self._schema(said, mode))
+
+    def _schema(self, said: Shape, mode: JsonSchemaMode) -> Schema:
+        if isinstance(said, EntityShape):
+            return shape(self.components, said)
+        if isinstance(said, type) and issubclass(said, BaseModel):
+            return self.components.model(said, mode)
+        if isinstance(said, Mapping):
+            return self.components.inline(dict(said))
+        if isinstance(said, type) and issubclass(said, Serializer):
+            add = self.components.add
+            return add(said.__name__, serializer_schema(said(), mode, add))
+        raise TypeError(f"{self.verb} {self.path}: {said!r} is no shape")
+
+    def _responses(self) -> dict[int, Schema]:
+        declared = self.operation
+        answers = {
+            status: self._answer(status, said)
+            for status, said in {declared.status: declared.response, **declared.also}.items()
+        }
+        return {status: self.components.problem(status) for status in self._problems()} | answers
+
+    def _answer(self, status: int, said: Shape) -> Schema:
+        answer: Schema = {"description": _DESCRIPTIONS.get(status, "Done.")}
+        if said is not None:
+            answer |= self._content(said, "serialization")
+        headers: Schema = {}
+        if isinstance(said, EntityShape) and not said.suffix:
+            headers |= ETAG
+            if status == 201:
+                headers |= LOCATION
+        if headers:
+            answer["headers"] = headers
+        return answer
+
+    def _problems(self) -> set[int]:
+        declared = self.operation
+        found = {400, 406, 429, 503, *declared.errors}
+        if not self.view.public:
+            found |= {401, 403}
+        if "{" in self.path or declared.lists:
+            found.add(404)
+        if self.verb in _WRITES:
+            found.add(409)
+        if declared.request is not None:
+            found |= {413, 415}
+        if self.verb == "post" and not self.view.public:
+            found.add(422)
+        if declared.versioned and self.verb != "get":
+            found.add(412)
+        return found
+
+
+_DESCRIPTIONS = {
+    200: "As asked.",
+    201: "Created.",
+    202: "Accepted; the work goes on.",
+    204: "Done; nothing to show.",
+    304: "Unchanged.",
+}
+
+
+def right_of(view: ApiView) -> str:
+    """The right an operation needs, as permission words say it; empty for public ones."""
+    if view.public:
+        return ""
+    verb = view.required_verb() or ""
+    if not isinstance(view, EntityViewSet):
+        return verb
+    if verb != "read" and view.entity.name in GUARDED_ENTITIES:
+        return MANAGE_USERS
+    return f"{verb}:{view.entity.name}" if verb else ""

@@ -1,0 +1,339 @@
+"""Components and operations of an entity, drawn from its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.conditions.schema import MAX_NODES
+from core.entities import Entity, Field, entities
+from core.entities.kinds import Kind
+from core.rest.bulk import MAX_OPERATIONS
+from core.rest.listing import MAX_ORDERING, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
+from core.rest.schema.components import Components
+from core.rest.schema.declarations import EntityShape, Operation, created, page, record
+from core.rest.schema.fields import VERSION, Schema, asked, example, or_null, shown, written
+
+_REFERENCES = (Kind.RELATION, Kind.PERSON)
+_LINK: Schema = {"type": ["string", "null"], "format": "uri"}
+_PAGE = {"next": _LINK, "previous": _LINK}
+
+
+def component_name(entity: Entity) -> str:
+    return "".join(part.capitalize() for part in entity.name.split("_"))
+
+
+def writable(entity: Entity) -> list[Field]:
+    return [field for field in entity.fields.values() if not field.read_only]
+
+
+def shape(components: Components, wanted: EntityShape) -> Schema:
+    """A reference to a component of an entity: `""`, Input, Replacement, Patch, Upsert, Page, Filter or Bulk."""
+    entity = entities[wanted.entity]
+    name = component_name(entity) + wanted.suffix
+    if components.knows(name):
+        return {"$ref": f"#/components/schemas/{name}"}
+    return components.add(name, _BUILDERS[wanted.suffix](components, entity))
+
+
+def _record(components: Components, entity: Entity) -> Schema:
+    properties = {name: shown(field) for name, field in entity.fields.items()}
+    for name, field in entity.fields.items():
+        if field.is_relation:
+            detail = f"#/components/schemas/{component_name(entities[field.to])}"
+            properties[f"{name}_detail"] = {
+                **or_null({"$ref": detail}),
+                "readOnly": True,
+                "description": f"With `expand={name}`.",
+            }
+    answer = {
+        "type": "object",
+        "description": "Fields that the caller may not see are left out, and so are those not asked for.",
+        "properties": properties,
+        "additionalProperties": False,
+        "examples": [_sample(entity.fields.values())],
+    }
+    # Registered before what it refers to, which may refer back.
+    components.add(component_name(entity), answer)
+    for target in sorted({field.to for field in entity.fields.values() if field.is_relation}):
+        if not components.knows(component_name(entities[target])):
+            shape(components, record(target))
+    return answer
+
+
+def _sample(fields: Iterable[Field]) -> dict[str, Any]:
+    return {field.name: example(field) for field in fields}
+
+
+def _document(fields: list[Field], required: list[str], *, versioned: bool = False) -> Schema:
+    properties = {field.name: written(field) for field in fields}
+    if versioned:
+        properties["version"] = {**VERSION, "description": "The version that was read; 412 when it moved on."}
+    return {
+        "type": "object",
+        **({"required": required} if required else {}),
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _required(fields: list[Field]) -> list[str]:
+    return [field.name for field in fields if field.required]
+
+
+def _input_sample(fields: list[Field], *, at_least: int = 4) -> list[Any]:
+    needed = [field for field in fields if field.required]
+    plain = [
+        field
+        for field in fields
+        if not field.required and field.kind not in (*_REFERENCES, Kind.JSON) and not field.key
+    ]
+    return [_sample([*needed, *plain[: max(0, at_least - len(needed))]])]
+
+
+def _input(components: Components, entity: Entity) -> Schema:
+    fields = writable(entity)
+    return {**_document(fields, _required(fields)), "examples": _input_sample(fields)}
+
+
+def _replacement(components: Components, entity: Entity) -> Schema:
+    fields = writable(entity)
+    return {
+        **_document(fields, _required(fields), versioned=True),
+        "description": "The whole record: what is not sent goes back to its default.",
+        "examples": _input_sample(fields),
+    }
+
+
+def _patch(components: Components, entity: Entity) -> Schema:
+    fields = writable(entity)
+    changed = [field for field in fields if field.kind not in _REFERENCES][:2]
+    return {**_document(fields, [], versioned=True), "examples": [_sample(changed)]}
+
+
+def _upsert(components: Components, entity: Entity) -> Schema:
+    fields = [field for field in writable(entity) if field.name not in ("external_source", "external_id")]
+    return {**_document(fields, _required(fields)), "examples": _input_sample(fields)}
+
+
+def _page(components: Components, entity: Entity) -> Schema:
+    results = {"type": "array", "items": shape(components, record(entity.name))}
+    counted = {
+        "count": {"type": "integer", "minimum": 0},
+        "count_is_exact": {"type": "boolean", "description": "False: an estimate; ask `count=exact`."},
+    }
+    return {
+        "type": "object",
+        "description": "With `cursor` there is no count.",
+        "required": [*_PAGE, "results"],
+        "properties": {**counted, **_PAGE, "results": results},
+        "additionalProperties": False,
+    }
+
+
+def _filter(components: Components, entity: Entity) -> Schema:
+    properties: dict[str, Schema] = {}
+    for field in entity.fields.values():
+        properties |= asked(field)
+    relations = [field.name for field in entity.fields.values() if field.is_relation and field.filterable]
+    schema: Schema = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "maxProperties": MAX_NODES - 1,
+    }
+    if relations:
+        schema["description"] = (
+            "Fields behind a relation are asked for as `relation.field`, with the same operators: "
+            + ", ".join(f"`{name}.…`" for name in relations)
+            + "."
+        )
+    return schema
+
+
+def _bulk(components: Components, entity: Entity) -> Schema:
+    name = component_name(entity)
+    fields = writable(entity)
+    create = _document(fields, _required(fields))
+    update = _document(fields, [], versioned=True)
+    for item, op in ((create, "create"), (update, "update")):
+        item["properties"] = {"op": {"const": op}, **item["properties"]}
+        item["required"] = ["op", *item.get("required", [])]
+    update["properties"]["id"] = {"type": "string", "format": "uuid"}
+    update["required"].append("id")
+    items = [
+        components.add(f"{name}BulkCreate", create),
+        components.add(f"{name}BulkUpdate", update),
+        components.schema("BulkDelete"),
+    ]
+    limits = {"type": "array", "minItems": 1, "maxItems": MAX_OPERATIONS}
+    sample = {"op": "create", **_input_sample(fields)[0]}
+    return {
+        "oneOf": [
+            {
+                "title": "All or nothing",
+                "type": "object",
+                "required": ["atomic", "operations"],
+                "properties": {
+                    "atomic": {"const": True},
+                    "operations": {**limits, "items": {"oneOf": items}},
+                },
+                "additionalProperties": False,
+            },
+            {
+                "title": "Each for itself",
+                "description": "The same operations; one that is refused says so in its own result.",
+                "type": "object",
+                "required": ["operations"],
+                "properties": {"atomic": {"const": False}, "operations": {**limits, "items": {}}},
+                "additionalProperties": False,
+            },
+        ],
+        "examples": [{"atomic": True, "operations": [sample]}],
+    }
+
+
+_BUILDERS = {
+    "": _record,
+    "Input": _input,
+    "Replacement": _replacement,
+    "Patch": _patch,
+    "Upsert": _upsert,
+    "Page": _page,
+    "Filter": _filter,
+    "Bulk": _bulk,
+}
+
+
+# --- parameters ----------------------------------------------------------------------------------------------------
+
+
+def _names(name: str, allowed: list[str], description: str, most: int | None = None) -> Schema:
+    schema: Schema = {"type": "array", "items": {"type": "string", "enum": allowed}}
+    if most:
+        schema["maxItems"] = most
+    return {
+        "name": name,
+        "in": "query",
+        "style": "form",
+        "explode": False,
+        "description": description,
+        "schema": schema,
+    }
+
+
+def _query(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def shape_parameters(entity: Entity) -> list[Schema]:
+    found = [_names("fields", list(entity.fields), "Only these fields.")]
+    relations = [name for name, field in entity.fields.items() if field.is_relation]
+    if relations:
+        found.append(_names("expand", relations, "Inline these relations as `<name>_detail`."))
+    return found
+
+
+def list_parameters(components: Components, entity: Entity) -> list[Schema]:
+    sortable = [
+        f"{sign}{name}" for name, field in entity.fields.items() if field.sortable for sign in ("", "-")
+    ]
+    return [
+        {
+            "name": "filter",
+            "in": "query",
+            "style": "form",
+            "explode": True,
+            "description": "Filters, each a parameter of its own such as `created_at__gte=2026-01-01`; all must hold.",
+            "schema": shape(components, EntityShape(entity.name, "Filter")),
+        },
+        _names(
+            "ordering", sortable, f"Sort keys, `-` for descending; default `{entity.ordering}`.", MAX_ORDERING
+        ),
+        _query(
+            "search",
+            {"type": "string", "maxLength": MAX_SEARCH_LENGTH},
+            "Every word must occur; the last may be a beginning. Best first.",
+        ),
+        _query("page", {"type": "integer", "minimum": 1, "maximum": 999_999_999}, "Page from 1."),
+        _query(
+            "page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}, "Records of a page."
+        ),
+        _query(
+            "cursor",
+            {"type": "string"},
+            "Walk in constant time: empty to begin, then follow `next`. Not with `page` or `search`.",
+        ),
+        _query("count", {"type": "string", "enum": ["exact"]}, "Count exactly, whatever it takes."),
+        *shape_parameters(entity),
+    ]
+
+
+# --- operations ----------------------------------------------------------------------------------------------------
+
+
+def standard(entity: Entity, action: str) -> Operation | None:
+    """What `EntityViewSet` itself serves as `action`."""
+    name = entity.name
+    one, many = entity.label.lower(), entity.label_plural.lower()
+    article = "an" if one[:1] in "aeiou" else "a"
+    of = record(name)
+
+    def sent(suffix: str) -> EntityShape:
+        return EntityShape(name, suffix)
+
+    operations = {
+        "list": Operation(response=page(name), summary=f"List {many}", lists=name),
+        "retrieve": Operation(
+            response=of, summary=f"Get {article} {one}", shaped=True, versioned=True, also={304: None}
+        ),
+        "create": Operation(
+            request=created(name), response=of, status=201, summary=f"Create {article} {one}", shaped=True
+        ),
+        "update": Operation(
+            request=sent("Replacement"),
+            response=of,
+            summary=f"Replace {article} {one}",
+            shaped=True,
+            versioned=True,
+            errors=(423,),
+        ),
+        "partial_update": Operation(
+            request=sent("Patch"),
+            response=of,
+            summary=f"Change {article} {one}",
+            shaped=True,
+            versioned=True,
+            errors=(423,),
+        ),
+        "destroy": Operation(
+            status=204,
+            summary=f"Move {article} {one} to the recycle bin"
+            if entity.is_soft_deleted
+            else f"Delete {article} {one}",
+            versioned=True,
+            errors=(423,),
+        ),
+        "restore": Operation(
+            response=of, summary=f"Restore {article} {one} from the recycle bin", versioned=True
+        ),
+        "by_external_id": Operation(
+            request=sent("Upsert"),
+            response=of,
+            also={201: of},
+            summary=f"Create or change {article} {one} by its id in another system",
+            shaped=True,
+            versioned=True,
+            errors=(423,),
+            path={
+                part: {"type": "string", "minLength": 1, "maxLength": most, "pattern": r"^[^\u0000/]+$"}
+                for part, most in (("source", 64), ("external_id", 255))
+            },
+        ),
+        "bulk": Operation(
+            request=sent("Bulk"),
+            response={"$ref": "#/components/schemas/BulkResult"},
+            summary=f"Create, change and delete many {many}",
+        ),
+    }
+    return operations.get(action)
