@@ -48,7 +48,7 @@ class Condition:
 
     @cached_property
     def relations(self) -> frozenset[str]:
-        """The relations that `matches` wants as nested records: `account`, `account.owner`."""
+        """The relations whose records `matches` wants: `account`, `account.owner`."""
         return frozenset(
             ".".join(step.field.name for step in check.steps[: depth + 1])
             for check in self.checks
@@ -68,10 +68,11 @@ class Condition:
     ) -> bool:
         """Whether a record meets the condition.
 
-        `record` maps field names to values, as Python has them or as JSON writes them; `custom_fields` is a
-        mapping inside, and so is each relation of `relations` (None when there is none or it may not be
-        seen). `old` has at least those fields that differed before; None means that there was no record
-        before. Raises: memory.NotLoaded.
+        `record` maps field names to values, as Python has them or as JSON writes them: a document of the API
+        will do. `custom_fields` is a mapping inside; beside the id of each of `relations` stands the related
+        record as `<name>_detail`, None when it may not be seen. `old` has at least those fields that differed
+        before (and the details of such relations); None means that there was no record before.
+        Raises: memory.NotLoaded.
         """
         return memory.holds(self.tree, record, old, now, self.zone)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from core.entities.registry import Field
 
 CUSTOM = "custom_fields"
+# Beside a relation's id, the related record: as in documents that expand it.
+DETAIL = "_detail"
 
 
 class NotLoaded(LookupError):
@@ -114,11 +116,10 @@ def _asked_value(check: Check, record: Mapping[str, Any], old: Mapping[str, Any]
 
 def _value(check: Check, record: Mapping[str, Any]) -> Any:
     for step in check.steps:
-        related = _named(step.field.name, record)
+        name = step.field.name
+        related = None if _named(name, record) is None else _named(f"{name}{DETAIL}", record)
         if related is None:
             return None
-        if not isinstance(related, Mapping):
-            raise NotLoaded(f"{check.path}: {step.field.name} is not loaded as a nested record")
         record = related
     return _typed(check.field, _named(check.field.name, record))
 
@@ -143,8 +144,6 @@ def _named(name: str, record: Mapping[str, Any]) -> Any:
 
 
 def _identity(value: Any) -> UUID:
-    if isinstance(value, Mapping):
-        value = value["id"]
     return value if isinstance(value, UUID) else UUID(value)
 
 

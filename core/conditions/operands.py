@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import re2
@@ -18,6 +19,7 @@ from core.kernel.errors import Fault
 
 _DATED = (Kind.DATE, Kind.DATETIME)
 _BARE_DATE = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+_EARLIEST, _LATEST = date(1, 1, 2), date(9999, 12, 30)
 # Operands that are times only once "now" and the zone are known.
 _UNFIXED = (Period, Moment)
 # A pattern may not ask for more memory than this (bytes).
@@ -100,8 +102,15 @@ class _Reader:
         if isinstance(found, Moment) and is_date:
             raise BadValue("not_a_date", "A date is not compared with a moment; use today.")
         if found is None and not is_date and _BARE_DATE.match(text):
-            return Day(KINDS[Kind.DATE].from_json(self.field, text))
+            return self._day(text)
         return found
+
+    def _day(self, text: str) -> Day:
+        day = KINDS[Kind.DATE].from_json(self.field, text)
+        # Its midnights, in whatever zone, must be times that there are.
+        if not _EARLIEST < day < _LATEST:
+            raise BadValue("not_a_date", "The day is outside the calendar.")
+        return Day(day)
 
     def _many(self, value: Any, least: int, most: int, *, relative: bool) -> tuple[Any, ...]:
         if not isinstance(value, list):

@@ -73,8 +73,10 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A statement about a value that is not null. In `sql`, `{field}` is the value, `{one}` and `{many}`
-    the operand as a parameter of the field's type or of its array; `{text}` and `{texts}` as text.
+    """A statement about a value that is not null.
+
+    In `sql`, `{field}` is the value, `{one}` and `{many}` the operand as a parameter of the field's type or of
+    its array, `{text}` as a text, `{tags}` as an array of the field's own type.
     """
 
     name: str
@@ -124,10 +126,8 @@ ENDS = Test(
     lambda part: f"%{_escaped(part)}",
 )
 MATCHES = Test("matches", _matches, "")
-HAS = Test("has", lambda tags, tag: tag in tags, "{field}::text[] @> {texts}", lambda tag: [tag])
-HAS_ANY = Test(
-    "has any", lambda tags, names: not set(names).isdisjoint(tags), "{field}::text[] && {texts}", list
-)
+HAS = Test("has", lambda tags, tag: tag in tags, "{field} @> {tags}", lambda tag: [tag])
+HAS_ANY = Test("has any", lambda tags, names: not set(names).isdisjoint(tags), "{field} && {tags}", list)
 
 PRESENT: Mapping[Family, Test] = {
     Family.TEXT: Test("not blank", lambda value, _: value != "", "{field} <> ''"),

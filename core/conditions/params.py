@@ -95,6 +95,8 @@ def _filter(leaves: LeafReader, name: str, texts: list[str]) -> Check | list[Fau
     value: Any = texts[0]
     if OPERATORS[operator].operand in (Operand.MANY, Operand.TWO):
         value = [part.strip() for text in texts for part in text.split(",")]
+        if not all(value):
+            return [Fault("", "empty_value", "There is nothing between two commas.")]
     return leaves.read(path, operator, value, from_text=True)
 
 

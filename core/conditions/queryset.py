@@ -7,11 +7,13 @@ source shows: one that is deleted, of another company or invisible is as if the 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
 from functools import reduce
 from operator import and_, or_
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import Expression
@@ -92,7 +94,8 @@ class Predicate(Expression):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         value, params = compiler.compile(self.value)
         field = self.check_of_condition.field
-        tested = [self._tested(test, operand, value, params) for test, operand in self.tests]
+        types = self._types(connection)
+        tested = [self._tested(test, operand, value, params, types) for test, operand in self.tests]
         sql = " AND ".join(text for text, _ in tested)
         given = [param for _, params_of_one in tested for param in params_of_one]
         if not self.negated:
@@ -103,9 +106,24 @@ class Predicate(Expression):
             return f"NOT ({sql})", given
         return f"({value} IS NULL OR NOT ({sql}))", [*params, *given]
 
-    def _tested(self, test: Test, operand: Any, value: str, params: Any) -> tuple[str, list[Any]]:
+    def _types(self, connection: Any) -> dict[str, str]:
         sql_type = self.check_of_condition.field.type.sql_type
-        sql = test.sql.format(
-            field=value, one=f"%s::{sql_type}", many=f"%s::{sql_type}[]", text="%s::text", texts="%s::text[]"
+        array = self.value.output_field
+        # An array operator wants the very type of the column, without its length.
+        tags = (
+            re.sub(r"\(\d+\)", "", str(array.db_type(connection)))
+            if isinstance(array, ArrayField)
+            else sql_type
         )
+        return {
+            "one": f"%s::{sql_type}",
+            "many": f"%s::{sql_type}[]",
+            "text": "%s::text",
+            "tags": f"%s::{tags}",
+        }
+
+    def _tested(
+        self, test: Test, operand: Any, value: str, params: Any, types: dict[str, str]
+    ) -> tuple[str, list[Any]]:
+        sql = test.sql.format(field=value, **types)
         return sql, [*params, test.parameter(operand)] if test.has_parameter else list(params)

@@ -1,0 +1,214 @@
+"""The two back ends are one: random conditions over random records, nulls, odd letters and time zones included."""
+
+import sys
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.conditions import compile_condition
+from core.conditions.operators import OPERATORS, fold
+from core.conditions.periods import WORDS
+from core.entities import Field
+from core.entities.kinds import Kind
+from tests.core.conditions.conftest import leaf
+from tests.core.conditions.sample import ENTITY, Sample, Source, record_of
+
+# Letters whose case, order or meaning for LIKE is a trap; few, so that values and operands meet.
+LETTERS = "aAbiIİıßẞſsSσςΣkK\u212aéÉÅǅǆ%_\\ 1\n𐐀𐐨"
+TAGS = ("vip", "VIP", "eu", "ß")
+ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu", "America/Sao_Paulo")
+IDS = tuple(UUID(int=number) for number in range(1, 7))
+
+texts = st.text(LETTERS, max_size=4)
+days = st.dates(date(2026, 3, 20), date(2026, 4, 10)) | st.dates(date(2024, 1, 1), date(2028, 12, 31))
+moments = st.datetimes(datetime(2026, 3, 27), datetime(2026, 3, 31), timezones=st.just(UTC)) | st.datetimes(
+    datetime(2024, 1, 1), datetime(2028, 12, 31), timezones=st.just(UTC)
+)
+cents = st.integers(-300, 300).map(lambda number: Decimal(number) / 100)
+small = st.integers(-3, 3)
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "name": texts,
+    "nickname": st.none() | texts,
+    "story": texts,
+    "email": st.sampled_from(["", "a@b.co", "A@b.co", "i@x.org"]),
+    "status": st.sampled_from(["new", "won", "lost"]),
+    "score": st.none() | small,
+    "amount": st.none() | cents,
+    "is_open": st.none() | st.booleans(),
+    "close_date": st.none() | days,
+    "met_at": st.none() | moments,
+    "tags": st.lists(st.sampled_from(TAGS), max_size=2, unique=True),
+    "extra": st.none() | st.just({}) | st.just({"a": 1}),
+    "custom_fields": st.fixed_dictionaries({}, optional={"color": texts, "size": small}),
+    "is_visible": st.booleans(),
+}
+
+words = st.sampled_from([word for word in WORDS if word != "now"]).map(lambda word: word.replace(":N", ":3"))
+
+
+def operands(field: Field) -> st.SearchStrategy[Any]:
+    match field.kind:
+        case Kind.EMAIL:
+            return st.sampled_from(["a@b.co", "A@b.co", "i@x.org"])
+        case Kind.CHOICE:
+            return st.sampled_from(["new", "won", "lost"])
+        case Kind.TAGS:
+            return st.sampled_from(TAGS)
+        case Kind.INTEGER:
+            return small
+        case Kind.MONEY:
+            return cents.map(str)
+        case Kind.BOOLEAN:
+            return st.booleans()
+        case Kind.DATE:
+            return days.map(date.isoformat)
+        case Kind.DATETIME:
+            return moments.map(datetime.isoformat)
+        case Kind.UUID | Kind.PERSON:
+            return st.sampled_from(IDS).map(str)
+        case _:
+            return texts
+
+
+@st.composite
+def leaves(draw: st.DrawFn) -> dict[str, Any]:
+    name = draw(st.sampled_from([name for name in ENTITY.fields if name not in ("secret", "unasked")]))
+    field = ENTITY.fields[name]
+    path = "parent." * draw(st.sampled_from([0, 0, 0, 1, 2, 3])) + name
+    operator = OPERATORS[draw(st.sampled_from(sorted(field.type.operators)))]
+    one = operands(field)
+    if field.kind in (Kind.DATE, Kind.DATETIME) and operator.name not in ("in", "not_in"):
+        one = one | words
+        if field.kind is Kind.DATETIME:
+            one = one | days.map(date.isoformat) | st.just("now")
+    if operator.operand == "none":
+        return leaf(path, operator.name)
+    if operator.operand == "many":
+        return leaf(path, operator.name, draw(st.lists(one, min_size=1, max_size=3)))
+    if operator.operand == "two":
+        low, high = draw(one), draw(one)
+        if field.kind is Kind.MONEY:
+            low, high = sorted((low, high), key=Decimal)
+        elif not (isinstance(low, str) and field.kind in (Kind.DATE, Kind.DATETIME)) or (
+            low[0].isdigit() and high[0].isdigit()
+        ):
+            low, high = sorted((low, high))
+        return leaf(path, operator.name, [low, high])
+    if operator.operand == "text" and field.kind is not Kind.TAGS:
+        return leaf(path, operator.name, draw(st.text(LETTERS, min_size=1, max_size=2)))
+    return leaf(path, operator.name, draw(one))
+
+
+def grouped(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    several = st.lists(inner, min_size=1, max_size=3)
+    return st.one_of(
+        several.map(lambda parts: {"and": parts}),
+        several.map(lambda parts: {"or": parts}),
+        inner.map(lambda part: {"not": part}),
+    )
+
+
+conditions = leaves() | grouped(leaves()) | grouped(grouped(leaves()))
+
+
+@st.composite
+def families(draw: st.DrawFn) -> list[Sample]:
+    """Some records, each maybe the child of one before it."""
+    rows: list[Sample] = []
+    for place in range(draw(st.integers(1, len(IDS)))):
+        parent = draw(st.none() | st.sampled_from(rows)) if rows else None
+        values = {name: draw(strategy) for name, strategy in VALUES.items()}
+        rows.append(Sample(id=IDS[place], parent=parent, **values))
+    return rows
+
+
+@pytest.mark.usefixtures("table")
+class TestBothBackEnds:
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        documents=st.lists(conditions, min_size=1, max_size=4),
+        rows=families(),
+        now=moments,
+        zone=st.sampled_from(ZONES).map(ZoneInfo),
+    )
+    def test_accept_the_same_records(self, documents, rows, now, zone):
+        Sample.objects.all().delete()
+        Sample.objects.bulk_create(rows)
+        for document in documents:
+            condition = compile_condition(document, Source(), zone=zone)
+            selected = set(Sample.objects.filter(condition.to_q(now=now)).values_list("pk", flat=True))
+            accepted = {row.pk for row in rows if condition.matches(record_of(row), now=now)}
+            assert selected == accepted, document
+            refused = compile_condition({"not": document}, Source(), zone=zone)
+            others = set(Sample.objects.filter(refused.to_q(now=now)).values_list("pk", flat=True))
+            assert others == {row.pk for row in rows} - selected
+
+    def test_agree_on_the_case_of_every_letter_that_python_knows(self):
+        letters = [
+            chr(code)
+            for code in range(1, sys.maxunicode + 1)
+            if unicodedata.category(chr(code)) not in ("Cs", "Cn", "Co")
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT c, lower(c), c ILIKE chr(92) || lower(c) FROM unnest(%s::text[]) c", [letters]
+            )
+            differing = [
+                (f"U+{ord(letter):04X}", lower, alike)
+                for letter, lower, alike in cursor.fetchall()
+                if fold(letter) != lower or not alike
+            ]
+        assert differing == []
+
+
+@pytest.mark.usefixtures("table")
+class TestIndexes:
+    """A plain comparison is a plain predicate: an index on the column serves it."""
+
+    @pytest.mark.parametrize(
+        ("field", "operator", "value", "index"),
+        [
+            ("name", "eq", "x", "(name)"),
+            ("status", "in", ["new", "won"], "(status)"),
+            ("name", "startswith", "x", None),
+            ("score", "gte", 3, "(score)"),
+            ("score", "between", [3, 4], "(score)"),
+            ("amount", "lt", "3", "(amount)"),
+            ("met_at", "eq", "this_month", "(met_at)"),
+            ("close_date", "gt", "2026-01-01", "(close_date)"),
+            ("parent", "eq", str(UUID(int=1)), "(parent_id)"),
+            ("score", "is_null", None, "(score)"),
+            ("tags", "contains", "vip", "USING gin (tags)"),
+            ("tags", "in", ["vip", "eu"], "USING gin (tags)"),
+        ],
+    )
+    def test_serve(self, field, operator, value, index):
+        queryset = Sample.objects.filter(
+            compile_condition(leaf(field, operator, value), Source()).to_q(
+                now=datetime(2026, 1, 1, tzinfo=UTC)
+            )
+        )
+        with connection.cursor() as cursor:
+            if index:
+                cursor.execute(f"CREATE INDEX wanted ON {Sample._meta.db_table} {index}")
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            sql, params = queryset.query.sql_with_params()
+            cursor.execute(f"EXPLAIN {sql}", params)
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert ("Index Cond" in plan) is (index is not None), plan
+
+
+def test_random_moments_include_a_change_of_clocks():
+    """Else the zones above prove little."""
+    berlin = ZoneInfo("Europe/Berlin")
+    before, after = datetime(2026, 3, 29, tzinfo=berlin), datetime(2026, 3, 30, tzinfo=berlin)
+    assert after.astimezone(UTC) - before.astimezone(UTC) == timedelta(hours=23)
