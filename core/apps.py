@@ -31,7 +31,7 @@ class CoreConfig(AppConfig):
             if Path(app.path).parent != project:
                 continue
             for package, path in [(app.name, app.path), *_packages_in(app)]:
-                if (Path(path) / f"{room}.py").exists():
+                if any((Path(path) / form).exists() for form in (f"{room}.py", f"{room}/__init__.py")):
                     yield f"{package}.{room}"
 
 
