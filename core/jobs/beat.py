@@ -18,7 +18,7 @@ HEARTBEAT_SECONDS = 10
 _log = structlog.get_logger("atrium.beat")
 
 
-class LivingScheduler(Scheduler):  # type: ignore[misc]
+class LivingScheduler(Scheduler):
     """Writes its heartbeat beside its ticks; without a database it goes on ringing."""
 
     _shown_at = float("-inf")

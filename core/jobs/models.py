@@ -22,11 +22,11 @@ class Job(CompanyIsolatedModel):
         FAILED = "failed", "Given up after its last attempt"
         CANCELED = "canceled", "Canceled"
 
-    company = CompanyField(null=True)
+    company = CompanyField(null=True)  # type: ignore[assignment]
     # A job changes only by machinery; who asked for it is kept, later hands are not.
-    updated_at = None
+    updated_at = None  # type: ignore[assignment]
     updated_by = None
-    version = None
+    version = None  # type: ignore[assignment]
 
     kind = models.CharField(max_length=64)
     # At most one open job of a kind has a given key; empty: no such limit.

@@ -71,7 +71,7 @@ def due_times(
 ) -> list[datetime]:
     """The multiples of `every` (plus `offset`) later than `after` and not later than `now`; at most the last hundred."""
     newest = now - (now - _EPOCH - offset) % every
-    times = []
+    times: list[datetime] = []
     while len(times) < (MOST_MISSED if after else 1) and (after is None or newest > after):
         times.append(newest)
         newest -= every

@@ -13,7 +13,7 @@ from core.tenancy.actors import system_actor
 from core.tenancy.context import company_context, system_context
 
 
-class Task(celery.Task):  # type: ignore[misc]
+class Task(celery.Task):
     """`company` tasks take `company_id` as their first argument and run inside that company; `platform` ones in none.
 
     The correlation id comes along by `core.observability.task_signals`.

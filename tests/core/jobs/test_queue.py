@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 from redis import Redis
 
@@ -58,9 +58,13 @@ class TestEnqueue:
         assert effects(company) == 1
 
     def test_leaves_nothing_when_the_transaction_is_rolled_back(self, company, silent_broker):
-        with pytest.raises(RuntimeError), company_context(company.id), transaction.atomic():
-            enqueue(kind="test.effect", payload={})
-            raise RuntimeError
+        def fails():
+            with company_context(company.id), unit_of_work():
+                enqueue(kind="test.effect", payload={})
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fails()
         with system_context("test"), unit_of_work():
             assert Job.objects.count() == 0
         assert silent_broker.llen("celery") == 0
@@ -199,9 +203,14 @@ class TestRunning:
         with system_context("test"), unit_of_work():
             slow = operations.claim(job_id, now=timezone.now())
         assert run_job(job_id, now=timezone.now() + 10 * SECOND)
-        with pytest.raises(LeaseLost), company_context(company.id), unit_of_work():
-            kinds.effect(slow)
-            operations.finish(slow, now=timezone.now())
+
+        def ends_late():
+            with company_context(company.id), unit_of_work():
+                kinds.effect(slow)
+                operations.finish(slow, now=timezone.now())
+
+        with pytest.raises(LeaseLost):
+            ends_late()
         assert effects(company) == 1
 
     def test_keeps_another_companys_jobs_out_of_reach(self, company, other_company, silent_broker):

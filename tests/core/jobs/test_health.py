@@ -1,0 +1,45 @@
+"""What the health check says when a part is silent."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from core.jobs import operations
+from core.jobs.health import health
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def beating() -> None:
+    for name in ("worker", "beat"):
+        operations.beat(name, now=timezone.now())
+
+
+def test_is_ok_when_everything_answers(beating):
+    state = health(timezone.now())
+    assert state.status == "ok"
+    assert set(state.parts) == {"database", "redis", "worker", "beat", "stream"}
+
+
+def test_names_the_worker_and_beat_that_have_gone_silent(beating):
+    state = health(timezone.now() + timedelta(seconds=61))
+    assert not state.ok
+    assert {name for name, part in state.parts.items() if not part.ok} == {"worker", "beat"}
+
+
+def test_names_them_when_they_never_came():
+    assert health(timezone.now()).parts["beat"].detail == "Beat has not shown itself yet."
+
+
+def test_names_redis_within_two_seconds(beating, settings, tmp_path):
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    started = time.monotonic()
+    state = health(timezone.now())
+    assert time.monotonic() - started < 2
+    assert [name for name, part in state.parts.items() if not part.ok] == ["redis"]
+    assert "nobody.sock" not in state.parts["redis"].detail
