@@ -264,9 +264,14 @@ def _count(
 ) -> tuple[int, bool]:
     if not has_next:
         return start + shown, True
-    bare = queryset.order_by()
     if query.exact_count:
-        return bare.count(), True
+        return queryset.order_by().count(), True
+    return count_of(queryset)
+
+
+def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
+    """How many there are, and whether that is exact: up to the limit it is, beyond it the planner's estimate."""
+    bare = queryset.order_by()
     counted = bare.values("pk")[: EXACT_COUNT_LIMIT + 1].count()
     if counted <= EXACT_COUNT_LIMIT:
         return counted, True
