@@ -40,6 +40,15 @@ RULES: list[tuple[list[dict[str, Any]], bool]] = [
     ([{"transform": "parse_date", "formats": ["DD.MM.YY", "YYYYMMDD"]}], True),
     ([{"transform": "parse_date", "formats": ["MM/DD/YYYY HH:mm"]}], True),
     ([{"transform": "parse_datetime", "formats": ["YYYY-MM-DD HH:mm:ss.f", "YYYY-MM-DDTHH:mm"]}], True),
+    ([{"transform": "parse_datetime", "formats": ["YYYYMMDDTHHmmss", "D.M.YY, H:mm"]}], True),
+    (
+        [
+            {"transform": "trim"},
+            {"transform": "parse_date", "formats": ["DD/MM/YYYY"]},
+            {"transform": "lowercase"},
+        ],
+        True,
+    ),
     ([{"transform": "parse_number"}], False),
     ([{"transform": "parse_number", "decimal": ",", "grouping": "."}], False),
     ([{"transform": "parse_number", "decimal": ",", "grouping": " "}], False),
@@ -144,7 +153,7 @@ def test_sql_reads_the_usual_forms_by_itself() -> None:
     usual = {
         '[{"transform": "parse_number"}]': ["1", "-1,234.50", "0.5", "+7", "1234567.00"],
         '[{"transform": "parse_number", "decimal": ",", "grouping": "."}]': ["1.234,50", "7", "0,25"],
-        '[{"transform": "normalize_email"}]': ["Ann@Example.com", " a.b+c@d-e.co.uk", "x_y%z@example.museum"],
+        '[{"transform": "normalize_email"}]': ["Ann@Example.com", " a.b+c@d-e.co.uk", "x_y'z@example.museum"],
         '[{"transform": "currency"}]': ["eur", "USD "],
         '[{"transform": "parse_datetime", "formats": ["YYYY-MM-DD HH:mm"]}]': ["2024-02-29 9:05"],
     }

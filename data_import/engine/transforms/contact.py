@@ -15,9 +15,12 @@ from data_import.engine.formats import WHITESPACE
 from data_import.engine.transforms import sql
 from data_import.engine.transforms.base import Text, Transform, TransformError, shown, simple_lower
 
-_ATOM = r"[a-z0-9!#$&'*+/=?^_`{|}~\u0025-]+"
-_ADDRESS = rf"{_ATOM}(\.{_ATOM})*@([a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?\.)+[a-z][a-z0-9-]{{0,61}}[a-z0-9]"
-_PLAIN_ADDRESS = re.compile(_ADDRESS)
+_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PLAIN_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+[a-z][a-z0-9-]{{0,61}}[a-z0-9]")
+# The usual part of that, without counted repeats (15 times slower in PostgreSQL): 64 characters in all
+# keep every part within its limit.
+_USUAL_ADDRESS = "^[a-z0-9_+'-]+(?:[.][a-z0-9_+'-]+)*@(?:[a-z0-9]+(?:-+[a-z0-9]+)*[.])+[a-z][a-z]+$"
 _NAMED_ADDRESS = re.compile(r"[^<>]*<\s*([^<>]+?)\s*>")
 
 
@@ -49,11 +52,10 @@ class NormalizeEmail(Transform):
             raise TransformError("invalid_email", f"{shown(value)} is not an e-mail address.") from error
 
     def sql(self, *expressions: str) -> str:
-        value = sql.lowered(sql.trimmed(expressions[0]))
-        pattern = sql.literal(f"^{_ADDRESS}$")
-        return (
-            f"CASE WHEN length({value}) <= 254 AND strpos({value}, '@') <= 65 AND {value} ~ {pattern} "
-            f"THEN {value} END"
+        usual = sql.literal(_USUAL_ADDRESS)
+        return sql.once(
+            sql.lowered(sql.trimmed(expressions[0])),
+            lambda value: f"CASE WHEN length({value}) <= 64 AND {value} ~ {usual} THEN {value} END",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from data_import.engine.formats import WHITESPACE
 
@@ -48,5 +48,10 @@ def raised(expression: str) -> str:
     return f"upper(({expression}) COLLATE {CASE_COLLATION})"
 
 
-def blank(expression: str) -> str:
-    return f"coalesce({trimmed(expression)}, '') = ''"
+def once(expression: str, body: Callable[[str], str], *, name: str = "_cell") -> str:
+    """`body` over a name that stands for `expression`, which is written and evaluated a single time.
+
+    Without it chains would double in length with each step. OFFSET 0 keeps the planner from undoing it. A body
+    that uses the value of another `once` around it needs a `name` of its own.
+    """
+    return f"(SELECT {body(f'{name}.v')} FROM (SELECT {expression} AS v OFFSET 0) AS {name})"

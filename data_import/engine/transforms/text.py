@@ -46,10 +46,8 @@ class CollapseSpaces(Transform):
         return _SPACES.sub(" ", values[0].strip(WHITESPACE)) if values[0] is not None else None
 
     def sql(self, *expressions: str) -> str:
-        # One character of white space for another first, so that no regular expression needs the set.
-        spaces = sql.literal(" " * len(WHITESPACE))
-        even = f"translate({sql.trimmed(expressions[0])}, {sql.literal(WHITESPACE)}, {spaces})"
-        return f"regexp_replace({even}, ' +', ' ', 'g')"
+        spaces = sql.literal(f"[{WHITESPACE}]+")
+        return f"regexp_replace({sql.trimmed(expressions[0])}, {spaces}, ' ', 'g')"
 
 
 class Lowercase(Transform):
@@ -116,10 +114,13 @@ class NullWords(Transform):
         return None if simple_lower(word) in set(map(simple_lower, self.words)) else value
 
     def sql(self, *expressions: str) -> str:
-        value, words = sql.trimmed(expressions[0]), self.words
-        if not self.case_sensitive:
-            value, words = sql.lowered(value), tuple(map(simple_lower, words))
-        return f"CASE WHEN {value} IN ({sql.array(words)}) THEN NULL ELSE {expressions[0]} END"
+        words = self.words if self.case_sensitive else tuple(map(simple_lower, self.words))
+
+        def body(value: str) -> str:
+            word = sql.trimmed(value) if self.case_sensitive else sql.lowered(sql.trimmed(value))
+            return f"CASE WHEN {word} IN ({sql.array(words)}) THEN NULL ELSE {value} END"
+
+        return sql.once(expressions[0], body)
 
 
 class MapValues(Transform):
@@ -157,12 +158,13 @@ class MapValues(Transform):
     def sql(self, *expressions: str) -> str | None:
         if len(self._table) > 200:
             return None
-        value = sql.trimmed(expressions[0])
-        if not self.case_sensitive:
-            value = sql.lowered(value)
         cases = " ".join(f"WHEN {sql.literal(key)} THEN {sql.literal(to)}" for key, to in self._table.items())
-        rest = expressions[0] if self.unmapped == "keep" else "NULL"
-        return f"CASE {value} {cases} ELSE {rest} END"
+
+        def body(value: str) -> str:
+            key = sql.trimmed(value) if self.case_sensitive else sql.lowered(sql.trimmed(value))
+            return f"CASE {key} {cases} ELSE {value if self.unmapped == 'keep' else 'NULL'} END"
+
+        return sql.once(expressions[0], body)
 
 
 class Default(Transform):
@@ -176,9 +178,11 @@ class Default(Transform):
         return self.value if is_blank(values[0]) else values[0]
 
     def sql(self, *expressions: str) -> str:
-        return (
-            f"CASE WHEN {sql.blank(expressions[0])} THEN {sql.literal(self.value)} ELSE {expressions[0]} END"
-        )
+        def body(value: str) -> str:
+            filled = f"coalesce({sql.trimmed(value)}, '') <> ''"
+            return f"CASE WHEN {filled} THEN {value} ELSE {sql.literal(self.value)} END"
+
+        return sql.once(expressions[0], body)
 
 
 class Join(Transform):
@@ -274,8 +278,11 @@ class UnescapeFormula(Transform):
         return value
 
     def sql(self, *expressions: str) -> str:
-        value, triggers = expressions[0], sql.array("=+-@\t\r")
-        return (
-            f"CASE WHEN left({value}, 1) = '''' AND substr({value}, 2, 1) IN ({triggers}) "
-            f"THEN substr({value}, 2) ELSE {value} END"
+        triggers = sql.array("=+-@\t\r")
+        return sql.once(
+            expressions[0],
+            lambda value: (
+                f"CASE WHEN left({value}, 1) = '''' AND substr({value}, 2, 1) IN ({triggers}) "
+                f"THEN substr({value}, 2) ELSE {value} END"
+            ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated, Any, ClassVar, Literal
@@ -57,37 +58,37 @@ class _Moments(Transform):
         raise TransformError(self.code, f"{shown(value)} is not written as {' or '.join(self.formats)}.")
 
     def sql(self, *expressions: str) -> str | None:
-        cases: list[str] = []
+        readable: list[DateFormat] = []
         for fmt in self._compiled:
             # A format behind one that only Python reads could win where it must not.
             if not fmt.in_sql:
                 break
-            cases.append(self._case(sql.trimmed(expressions[0]), fmt))
-        return f"coalesce({', '.join(cases)})" if cases else None
+            readable.append(fmt)
+        if not readable:
+            return None
+        return sql.once(
+            sql.trimmed(expressions[0]),
+            lambda value: f"coalesce({', '.join(self._case(value, fmt) for fmt in readable)})",
+        )
 
     def _case(self, value: str, fmt: DateFormat) -> str:
-        pattern = sql.literal(f"^{fmt.source}$")
+        parts = fmt.sql_parts(value)
+        year = parts.get("YYYY") or (
+            f"CASE WHEN {parts['YY']} >= '{CENTURY_PIVOT}' THEN '19' ELSE '20' END || {parts['YY']}"
+        )
+        day = f"{year} || '-' || {_two(parts['MM'])} || '-' || {_two(parts['DD'])}"
+        clock = self._clock(parts)
+        checked = sql.once(
+            day, lambda d: f"CASE WHEN pg_input_is_valid({d}, 'date') THEN {d}{clock} END", name="_day"
+        )
+        return f"CASE WHEN {value} ~ {sql.literal(fmt.sql_pattern)} THEN {checked} END"
 
-        def part(*tokens: str, between: str) -> str:
-            places = [fmt.place(token) for token in tokens]
-            return sql.literal(between.join(f"\\{place}" for place in places if place))
-
-        def taken(target: str) -> str:
-            return f"regexp_replace({value}, {pattern}, {target})"
-
-        if fmt.place("YY"):
-            digits = taken(part("YY", between=""))
-            century = f"CASE WHEN {digits} >= '{CENTURY_PIVOT}' THEN '19' ELSE '20' END"
-            day = f"(({century}) || {taken(part('YY', 'MM', 'DD', between='-'))})"
-        else:
-            day = taken(part("YYYY", "MM", "DD", between="-"))
-        result = f"to_char(({day})::date, 'YYYY-MM-DD')"
-        clock = self._clock(fmt, taken)
-        test = f"{value} ~ {pattern} AND pg_input_is_valid({day}, 'date')"
-        return f"CASE WHEN {test} THEN {result}{clock} END"
-
-    def _clock(self, fmt: DateFormat, taken: Any) -> str:
+    def _clock(self, parts: Mapping[str, str]) -> str:
         return ""
+
+
+def _two(digits: str) -> str:
+    return f"lpad({digits}, 2, '0')"
 
 
 class ParseDate(_Moments):
@@ -109,18 +110,14 @@ class ParseDatetime(_Moments):
     def _result(self, moment: Any, fmt: DateFormat) -> str:
         return str(moment.isoformat())
 
-    def _clock(self, fmt: DateFormat, taken: Any) -> str:
-        def two(token: str) -> str:
-            place = fmt.place(token)
-            return f"lpad({taken(sql.literal(f'{chr(92)}{place}'))}, 2, '0')" if place else "'00'"
-
-        clock = " || ':' || ".join(map(two, ("HH", "mm", "ss")))
-        place = fmt.place("f")
-        if not place:
+    def _clock(self, parts: Mapping[str, str]) -> str:
+        clock = " || ':' || ".join(
+            _two(parts[token]) if token in parts else "'00'" for token in ("HH", "mm", "ss")
+        )
+        if "f" not in parts:
             return f" || 'T' || {clock}"
-        digits = f"rpad({taken(sql.literal(f'{chr(92)}{place}'))}, 6, '0')"
-        fraction = f"CASE WHEN {digits} = '000000' THEN '' ELSE '.' || {digits} END"
-        return f" || 'T' || {clock} || {fraction}"
+        digits = f"rpad({parts['f']}, 6, '0')"
+        return f" || 'T' || {clock} || CASE WHEN {digits} = '000000' THEN '' ELSE '.' || {digits} END"
 
 
 _MAX_DIGITS = 40
@@ -215,21 +212,19 @@ class ParseNumber(Transform):
         return f"1{self.grouping}234{self.decimal}50"
 
     def sql(self, *expressions: str) -> str:
-        value = sql.trimmed(expressions[0])
-        point = f"[{self.decimal}]"
         whole = "[0-9]+"
         if self.grouping:
-            whole += f"|[0-9]{{1,3}}([{self.grouping}][0-9]{{3}})+"
-        pattern = sql.literal(f"^[-+]?({whole})({point}[0-9]+)?$")
-        number = value
-        if self.grouping:
-            number = f"replace({number}, {sql.literal(self.grouping)}, '')"
-        if self.decimal != ".":
-            number = f"replace({number}, {sql.literal(self.decimal)}, '.')"
-        return (
-            f"CASE WHEN length({value}) <= {_MAX_DIGITS} AND {value} ~ {pattern} "
-            f"THEN ({number})::numeric::text END"
-        )
+            whole += f"|[0-9]{{1,3}}(?:[{self.grouping}][0-9]{{3}})+"
+        pattern = sql.literal(f"^[-+]?(?:{whole})(?:[{self.decimal}][0-9]+)?$")
+
+        def body(value: str) -> str:
+            number = f"replace({value}, {sql.literal(self.grouping)}, '')" if self.grouping else value
+            if self.decimal != ".":
+                number = f"replace({number}, {sql.literal(self.decimal)}, '.')"
+            test = f"length({value}) <= {_MAX_DIGITS} AND {value} ~ {pattern}"
+            return f"CASE WHEN {test} THEN ({number})::numeric::text END"
+
+        return sql.once(sql.trimmed(expressions[0]), body)
 
 
 def _is_currency(text: str) -> bool:
@@ -268,13 +263,10 @@ class ParseBoolean(Transform):
         return found
 
     def sql(self, *expressions: str) -> str:
-        value = sql.lowered(sql.trimmed(expressions[0]))
         cases = " ".join(
-            f"WHEN {value} IN ({sql.array(words)}) THEN '{result}'"
-            for result in ("true", "false")
-            if (words := [word for word, meaning in self._table.items() if meaning == result and word])
+            f"WHEN {sql.literal(word)} THEN '{meaning}'" for word, meaning in self._table.items() if word
         )
-        return f"CASE {cases} END"
+        return f"CASE {sql.lowered(sql.trimmed(expressions[0]))} {cases} END"
 
 
 class Currency(Transform):
@@ -311,4 +303,5 @@ class Currency(Transform):
     def sql(self, *expressions: str) -> str:
         letters = f"'{ascii_lowercase}', '{ascii_uppercase}'"
         value = f"translate({sql.trimmed(expressions[0])}, {letters})"
-        return f"CASE WHEN {value} IN ({sql.array(sorted(CURRENCY_CODES))}) THEN {value} END"
+        codes = sql.array(sorted(CURRENCY_CODES))
+        return sql.once(value, lambda code: f"CASE WHEN {code} IN ({codes}) THEN {code} END")

@@ -247,6 +247,11 @@ class TestRules:
         assert build_chain([read, {"transform": "default", "value": "0"}]).sql("x") is None
         assert build_chain([{"transform": "default", "value": "0"}, read]).sql("x")
 
+    def test_statements_grow_with_the_steps_and_no_faster(self) -> None:
+        steps = [{"transform": "default", "value": "x"}, {"transform": "null_words", "words": ["a"]}]
+        one, ten = (build_chain(steps * times).sql("cell") or "" for times in (1, 10))
+        assert 0 < len(ten) <= 10 * len(one)
+
     def test_no_statement_holds_a_percent_sign(self) -> None:
         chain = build_chain(
             [
