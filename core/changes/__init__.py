@@ -4,7 +4,8 @@ Also the set-first writes: `Rows` (a relation of candidate rows) and the one sta
 them. `audit` is the explorer on top.
 """
 
+from core.changes.constraints import Rule
 from core.changes.rows import Rows
-from core.changes.writes import Outcome, Rule, WriteSpec, insert, remove, restore, update
+from core.changes.writes import Outcome, WriteSpec, erase, insert, remove, restore, update
 
-__all__ = ["Outcome", "Rows", "Rule", "WriteSpec", "insert", "remove", "restore", "update"]
+__all__ = ["Outcome", "Rows", "Rule", "WriteSpec", "erase", "insert", "remove", "restore", "update"]

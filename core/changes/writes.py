@@ -1,8 +1,9 @@
 """The one statement that writes: candidate rows → new state → derived columns → rules → table, all in PostgreSQL.
 
 Aliases an operation's SQL may use: `n` the record as it will be, `o` the record as it was (all null when it is new),
-`r` the candidate row itself, and whatever `joins` adds. A refused row is not written and says why; with `all_or_none`
-one refusal keeps every row out.
+`r` the candidate row itself, `g` for each column whether the candidate row gives it a value (true or false), and whatever
+`joins` adds. The model's own constraints are rules already. A refused row is not written and says why; with
+`all_or_none` one refusal keeps every row out.
 """
 
 from __future__ import annotations
@@ -17,23 +18,11 @@ from uuid import UUID
 from django.db import connection, models
 from django.db.models.sql import Query
 
+from core.changes.constraints import Rule, constraint_rules, stored_columns
 from core.changes.rows import EXPECTED_VERSION, Rows, sql_types
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
-from core.tenancy.fields import PersonField, TenantForeignKey
-
-SYSTEM_COLUMNS = ("company_id", "created_at", "updated_at", "created_by_id", "updated_by_id", "version")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A row that meets `when` (SQL, true means refused) is refused with this fault."""
-
-    code: str
-    path: str
-    detail: str
-    when: str
 
 
 @dataclass(frozen=True)
@@ -84,21 +73,17 @@ class Outcome:
             raise refusal(self.refused)
 
 
-def insert(
-    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
-) -> Outcome:
+def insert(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
     """Write new records. Needs a transaction.
 
     References to records that are not there (in this company, not deleted) are refused as `does_not_exist`.
     """
     needs_transaction()
-    sql = _insert_sql(spec, rows.sql, rows.columns, all_or_none)
+    sql = _insert_sql(spec, rows.sql, rows.columns, rows.sparse, all_or_none)
     return _run(sql, rows, actor, now, all_or_none)
 
 
-def update(
-    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
-) -> Outcome:
+def update(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
     """Change records by id, locking them in id order. Needs a transaction.
 
     A row that is not there (any more) is refused as `not_found`, one whose version moved on as `stale`. A record that is
@@ -109,16 +94,12 @@ def update(
     return _run(sql, rows, actor, now, all_or_none)
 
 
-def remove(
-    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
-) -> Outcome:
+def remove(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
     """Move records to the recycle bin. Needs a transaction. `rows` carry ids (and expected versions) only."""
     return update(_removal(spec, True), rows, actor=actor, now=now, all_or_none=all_or_none)
 
 
-def restore(
-    spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True
-) -> Outcome:
+def restore(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
     """Bring records back from the recycle bin. Needs a transaction."""
     return update(_removal(spec, False), rows, actor=actor, now=now, all_or_none=all_or_none)
 
@@ -134,7 +115,20 @@ def _removal(spec: WriteSpec, removing: bool) -> WriteSpec:
     return WriteSpec(
         spec.model,
         derive={"deleted_at": "NULL::timestamptz", "deleted_by_id": "NULL::uuid"},
-        rules=(Rule("not_found", "id", "There is no such record in the recycle bin.", "o.deleted_at IS NULL"),),
+        rules=(
+            Rule("not_found", "id", "There is no such record in the recycle bin.", "o.deleted_at IS NULL"),
+        ),
+    )
+
+
+def erase(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
+    """Delete rows for good, for models without a recycle bin. Needs a transaction. `rows` carry ids only.
+
+    The spec's rules may use `o`; they must refuse a row that others still refer to.
+    """
+    needs_transaction()
+    return _run(
+        _erase_sql(spec, rows.sql, rows.has_expected_version, all_or_none), rows, actor, now, all_or_none
     )
 
 
@@ -186,7 +180,9 @@ def _default(column: models.Field, sql_type: str) -> str:
         if not hasattr(expression, "resolve_expression"):
             expression = models.Value(expression, output_field=column)
         query = Query(model=None)
-        compiled, params = query.get_compiler(connection=connection).compile(expression.resolve_expression(query))
+        compiled, params = query.get_compiler(connection=connection).compile(
+            expression.resolve_expression(query)
+        )
         with connection.cursor() as cursor:
             literal = cursor.mogrify(compiled, params) if params else compiled
         text = literal.decode() if isinstance(literal, bytes) else literal
@@ -194,41 +190,34 @@ def _default(column: models.Field, sql_type: str) -> str:
     return f"NULL::{sql_type}"
 
 
-def _stored(model: type[models.Model]) -> list[models.Field]:
-    return [column for column in model._meta.concrete_fields if not isinstance(column, models.GeneratedField)]
+def _given(model: type[models.Model], given: Sequence[str], sparse: bool) -> str:
+    """The alias `g`."""
+
+    def flag(name: str) -> str:
+        if name not in given:
+            return "false"
+        return f"r.doc ? {_q(name)}" if sparse else "true"
+
+    flags = ", ".join(f'{flag(column.column)} AS "{column.column}"' for column in stored_columns(model))
+    return f"CROSS JOIN LATERAL (SELECT {flags}) g"
 
 
-def _reference_rules(model: type[models.Model], columns: Sequence[str]) -> list[Rule]:
-    rules = []
-    for column in _stored(model):
-        if column.column not in columns or column.column in SYSTEM_COLUMNS:
-            continue
-        if isinstance(column, PersonField):
-            target, key, alive = "core_membership", "user_id", " AND x.is_active"
-        elif isinstance(column, TenantForeignKey):
-            target, key = column.related_model._meta.db_table, "id"
-            soft = any(item.name == "deleted_at" for item in column.related_model._meta.concrete_fields)
-            alive = " AND x.deleted_at IS NULL" if soft else ""
-        else:
-            continue
-        rules.append(
-            Rule(
-                "does_not_exist",
-                column.name,
-                "There is no such record.",
-                f'n."{column.column}" IS NOT NULL AND n."{column.column}" IS DISTINCT FROM o."{column.column}" '
-                f'AND NOT EXISTS (SELECT FROM "{target}" x WHERE x.company_id = %(company)s::uuid '
-                f'AND x."{key}" = n."{column.column}"{alive})',
-            )
-        )
-    return rules
-
-
-def _faults_sql(rules: Sequence[Rule]) -> str:
-    if not rules:
-        return "NULL::text[]"
+def _faults_sql(rules: Sequence[Rule], missing: str = "") -> str:
+    """The faults of a row. A row that is `missing` has that fault alone: nothing else can be said of it."""
     cases = ", ".join(f"CASE WHEN {rule.when} THEN {_fault(rule)} END" for rule in rules)
-    return f"nullif(array_remove(ARRAY[{cases}], NULL), '{{}}')"
+    found = f"nullif(array_remove(ARRAY[{cases}]::text[], NULL), '{{}}')"
+    if not missing:
+        return found
+    return f"CASE WHEN {missing} THEN ARRAY[{_fault(_NOT_FOUND)}] ELSE {found} END"
+
+
+_NOT_FOUND = Rule("not_found", "id", "There is no such record.", "")
+_STALE = Rule(
+    "stale",
+    "version",
+    "The record has changed since you read it.",
+    f"r.{EXPECTED_VERSION} IS NOT NULL AND r.{EXPECTED_VERSION} <> o.version",
+)
 
 
 def _also_sql(spec: WriteSpec) -> str:
@@ -252,7 +241,9 @@ def _returning(spec: WriteSpec) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _insert_sql(spec: WriteSpec, relation: str, given: tuple[str, ...], all_or_none: bool) -> str:
+def _insert_sql(
+    spec: WriteSpec, relation: str, given: tuple[str, ...], sparse: bool, all_or_none: bool
+) -> str:
     model, table = spec.model, spec.model._meta.db_table
     types = sql_types(model)
     system = {
@@ -264,7 +255,7 @@ def _insert_sql(spec: WriteSpec, relation: str, given: tuple[str, ...], all_or_n
         "version": "1",
     }
     values = []
-    for column in _stored(model):
+    for column in stored_columns(model):
         name = column.column
         if name in system:
             values.append(f'{system[name]} AS "{name}"')
@@ -272,12 +263,16 @@ def _insert_sql(spec: WriteSpec, relation: str, given: tuple[str, ...], all_or_n
             values.append("r.id")
         elif name in given:
             # A key that a sparse row does not set reads as null; the default fills it where the column demands a value.
-            filled = f'r."{name}"' if column.null else f'coalesce(r."{name}", {_default(column, types[name])})'
+            filled = (
+                f'r."{name}"' if column.null else f'coalesce(r."{name}", {_default(column, types[name])})'
+            )
             values.append(f'{filled} AS "{name}"')
         else:
             values.append(f'{_default(column, types[name])} AS "{name}"')
-    rules = [*_reference_rules(model, [*given, *spec.derive]), *spec.rules]
-    columns = [column.column for column in _stored(model)]
+    changing = {*given, *spec.derive} - {"id"}
+    rules = [*constraint_rules(model, changing, inserting=True), *spec.rules]
+    flags = _given(model, given, sparse)
+    columns = [column.column for column in stored_columns(model)]
     final = ", ".join(
         f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
     )
@@ -290,6 +285,7 @@ completed AS (
   FROM (SELECT r.ord, {", ".join(values)} FROM r) n
   JOIN r ON r.ord = n.ord
   LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  {flags}
   {spec.joins}
 ),
 checked AS MATERIALIZED (
@@ -297,6 +293,7 @@ checked AS MATERIALIZED (
   FROM completed n
   JOIN r ON r.ord = n.ord
   LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  {flags}
   {spec.joins}
 ),
 written AS (
@@ -313,42 +310,37 @@ def _update_sql(
 ) -> str:
     model, table = spec.model, spec.model._meta.db_table
     values = []
-    for column in _stored(model):
+    for column in stored_columns(model):
         name = column.column
         if name not in given or name == "id":
             values.append(f'o."{name}"')
         elif sparse:
-            values.append(f"CASE WHEN r.doc ? {_q(name)} THEN r.\"{name}\" ELSE o.\"{name}\" END AS \"{name}\"")
+            values.append(f'CASE WHEN r.doc ? {_q(name)} THEN r."{name}" ELSE o."{name}" END AS "{name}"')
         else:
             values.append(f'r."{name}"')
     changing = [name for name in dict.fromkeys([*given, *spec.derive]) if name != "id"]
     missing = "o.id IS NULL"
-    if "deleted_at" in {column.column for column in _stored(model)} and "deleted_at" not in spec.derive:
+    if (
+        "deleted_at" in {column.column for column in stored_columns(model)}
+        and "deleted_at" not in spec.derive
+    ):
         missing = "o.id IS NULL OR o.deleted_at IS NOT NULL"
     rules = [
-        Rule("not_found", "id", "There is no such record.", missing),
-        *(
-            [
-                Rule(
-                    "stale",
-                    "version",
-                    "The record has changed since you read it.",
-                    f"r.{EXPECTED_VERSION} IS NOT NULL AND r.{EXPECTED_VERSION} <> o.version",
-                )
-            ]
-            if versioned
-            else []
-        ),
-        *_reference_rules(model, changing),
+        *([_STALE] if versioned else []),
+        *constraint_rules(model, changing, inserting=False),
         *spec.rules,
     ]
-    columns = [column.column for column in _stored(model)]
+    flags = _given(model, given, sparse)
+    columns = [column.column for column in stored_columns(model)]
     final = ", ".join(
         f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
     )
     differs = (
-        "(" + ", ".join(f'n."{name}"' for name in changing) + ") IS DISTINCT FROM ("
-        + ", ".join(f'o."{name}"' for name in changing) + ")"
+        "("
+        + ", ".join(f'n."{name}"' for name in changing)
+        + ") IS DISTINCT FROM ("
+        + ", ".join(f'o."{name}"' for name in changing)
+        + ")"
         if changing
         else "false"
     )
@@ -364,13 +356,15 @@ completed AS (
   FROM (SELECT r.ord, r.id AS given_id, {", ".join(values)} FROM r LEFT JOIN o ON o.id = r.id) n
   JOIN r ON r.ord = n.ord
   LEFT JOIN o ON o.id = r.id
+  {flags}
   {spec.joins}
 ),
 checked AS MATERIALIZED (
-  SELECT n.*, {differs} AS differs, o.version AS old_version, {_faults_sql(rules)} AS faults
+  SELECT n.*, {differs} AS differs, o.version AS old_version, {_faults_sql(rules, missing)} AS faults
   FROM completed n
   JOIN r ON r.ord = n.ord
   LEFT JOIN o ON o.id = r.id
+  {flags}
   {spec.joins}
 ),
 written AS (
@@ -380,3 +374,26 @@ written AS (
   RETURNING {_returning(spec).replace("id, version", "t.id, t.version") if not spec.also else _returning(spec)}
 ){_also_sql(spec)}
 SELECT c.ord, c.given_id, c.old_version + c.differs::int, c.differs, c.faults FROM checked c ORDER BY c.ord"""
+
+
+@lru_cache(maxsize=256)
+def _erase_sql(spec: WriteSpec, relation: str, versioned: bool, all_or_none: bool) -> str:
+    table = spec.model._meta.db_table
+    rules = [*([_STALE] if versioned else []), *spec.rules]
+    return f"""
+WITH r AS MATERIALIZED ({_numbered(relation)}),
+o AS MATERIALIZED (
+  SELECT t.* FROM "{table}" t
+  WHERE t.company_id = %(company)s::uuid AND t.id IN (SELECT id FROM r) ORDER BY t.id FOR UPDATE
+),
+checked AS MATERIALIZED (
+  SELECT r.ord, r.id, o.version, {_faults_sql(rules, "o.id IS NULL")} AS faults
+  FROM r LEFT JOIN o ON o.id = r.id
+  {spec.joins}
+),
+written AS (
+  DELETE FROM "{table}" t USING checked d
+  WHERE t.id = d.id AND t.company_id = %(company)s::uuid AND {_keep(all_or_none)}
+  RETURNING {_returning(spec).replace("id, version", "t.id, t.version") if not spec.also else _returning(spec)}
+){_also_sql(spec)}
+SELECT c.ord, c.id, c.version, true, c.faults FROM checked c ORDER BY c.ord"""
