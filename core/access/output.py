@@ -89,8 +89,7 @@ class Output:
         for place, name in enumerate(self.expand):
             ids = {row[1 + extras + place] for row in rows} - {None}
             related = self.view.related(name)
-            shown = related.records() if related.can("read") else related.records().none()
-            inlined = related.output().documents(shown.filter(pk__in=ids), ("id",)) if ids else []
+            inlined = related.output().documents(related.records().filter(pk__in=ids), ("id",)) if ids else []
             details.append({record_id: text for text, record_id in inlined})
         complete = []
         for row in rows:

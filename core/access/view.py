@@ -68,12 +68,15 @@ class EntityView:
     def related(self, name: str) -> EntityView:
         """The view of the entity that a relation points to.
 
-        Raises: UnknownField when the field is no relation.
+        Raises: UnknownField when the field is no relation, or leads to records the actor may not read at all.
         """
         field = self.field(name)
-        if not field.is_relation:
+        if not self._leads_on(field):
             raise UnknownField(name)
         return EntityView(entities[field.to], self.actor)
+
+    def _leads_on(self, field: Field) -> bool:
+        return field.is_relation and self.actor.rights.can("read", field.to)
 
     # --- which records ------------------------------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class EntityView:
                 faults.append(Fault("fields", "unknown_field", f"There is no field {name!r}."))
         expanded = list(dict.fromkeys(expand))
         for name in expanded:
-            if name not in self.fields or not self.fields[name].is_relation:
+            if name not in self.fields or not self._leads_on(self.fields[name]):
                 faults.append(Fault("expand", "not_expandable", f"{name!r} cannot be expanded."))
         if faults:
             raise Invalid(faults=faults)
