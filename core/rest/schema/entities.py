@@ -276,7 +276,7 @@ def standard(entity: Entity, action: str) -> Operation | None:
     """What `EntityViewSet` itself serves as `action`."""
     name = entity.name
     one, many = entity.label.lower(), entity.label_plural.lower()
-    article = "an" if one[:1] in "aeiou" else "a"
+    article = "an" if one[:1] in "aeio" else "a"
     of = record(name)
 
     def sent(suffix: str) -> EntityShape:

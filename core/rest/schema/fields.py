@@ -108,7 +108,8 @@ def _shown(field: Field) -> Schema:
 
 
 def _choices(field: Field) -> list[str]:
-    return [*field.choice_values, *([] if field.required or "" in field.choice_values else [""])]
+    may_be_blank = not field.required and not field.nullable and field.default in ("", None)
+    return [*field.choice_values, *([""] if may_be_blank and "" not in field.choice_values else [])]
 
 
 # --- written -------------------------------------------------------------------------------------------------------
@@ -270,8 +271,8 @@ def _decimal_item(field: Field) -> str:
 _ITEMS = {
     Kind.EMAIL: EMAIL[1:-1],
     Kind.URL: r"[^\u0000\s,:/?#<>\"]+".replace('\\"', '"'),
-    Kind.COUNTRY: f"({'|'.join(sorted(COUNTRY_CODES))})",
-    Kind.CURRENCY: f"({'|'.join(sorted(CURRENCY_CODES))})",
+    Kind.COUNTRY: f"({'|'.join(sorted(map(str, COUNTRY_CODES)))})",
+    Kind.CURRENCY: f"({'|'.join(sorted(map(str, CURRENCY_CODES)))})",
     Kind.INTEGER: WHOLE,
     Kind.BOOLEAN: "(true|false|1|0)",
     Kind.DATE: _DAY,
@@ -330,12 +331,12 @@ def shared_filters() -> Mapping[str, Schema]:
         "FilterTag": {"type": "string", "minLength": 1, "maxLength": MAX_TAG_LENGTH, "pattern": TAG},
         "Country": {
             "type": "string",
-            "enum": sorted(COUNTRY_CODES),
+            "enum": sorted(map(str, COUNTRY_CODES)),
             "description": "ISO 3166 code.",
         },
         "Currency": {
             "type": "string",
-            "enum": sorted(CURRENCY_CODES),
+            "enum": sorted(map(str, CURRENCY_CODES)),
             "description": "ISO 4217 code.",
         },
     }
@@ -381,4 +382,4 @@ def example(field: Field) -> Any:
     if field.name == "version":
         return 1
     text = _EXAMPLES.get(field.kind, field.label)
-    return text[: field.max_length] if isinstance(text, str) and field.max_length else text
+    return text[: field.max_length] if field.type.is_text and field.max_length else text
