@@ -104,7 +104,7 @@ def _text(field: Field, value: Any) -> str:
 def _patterned(pattern: re.Pattern[str], code: str, detail: str) -> Callable[[Field, Any], str]:
     def read(field: Field, value: Any) -> str:
         text = _text(field, value)
-        if text and not pattern.match(text):
+        if text and not pattern.fullmatch(text):
             raise BadValue(code, detail)
         return text
 
