@@ -100,7 +100,7 @@ def _across_companies(reason: str) -> Iterator[None]:
 
 
 def _fetch(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return connection.fetch_prepared(sql, params)  # type: ignore[attr-defined,no-any-return]
+    return connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
 
 
 def find_actor_by_access_token(token: str, now: datetime, company_slug: str | None = None) -> Actor:
@@ -224,10 +224,10 @@ class Profile:
 
 def get_profile(actor: Actor) -> Profile:
     """Raises: NotSignedIn when the actor is no person."""
+    if actor.user_id is None:
+        raise NotSignedIn()
     with _across_companies("reading a person's profile"):
-        user = User.objects.filter(pk=actor.user_id).first()
-        if user is None:
-            raise NotSignedIn()
+        user = User.objects.get(pk=actor.user_id)
         company = Company.objects.get(pk=actor.company_id)
         memberships = list(
             user.memberships.filter(is_active=True, company__is_active=True)

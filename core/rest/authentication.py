@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -40,7 +39,7 @@ class _HeaderAuthentication(BaseAuthentication):
     """Takes requests whose Authorization header begins with `scheme`; any other it leaves to the next class."""
 
     scheme: ClassVar[str]
-    find_actor: ClassVar[Callable[[str, datetime, str | None], Actor]]
+    find_actor: ClassVar[staticmethod[[str, datetime, str | None], Actor]]
 
     def authenticate(self, request: Request) -> tuple[SignedIn, Actor] | None:
         """Raises: NotSignedIn, Forbidden (`not_a_member`)."""

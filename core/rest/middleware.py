@@ -54,6 +54,10 @@ class BackOfficeBackend(BaseBackend):
             return User.objects.filter(pk=user_id, is_active=True).first()
 
 
+def _actors(request: HttpRequest) -> dict[str, Actor]:
+    return list_actors_of_user(request.user.pk) if request.user.pk else {}
+
+
 class BackOfficeCompanyMiddleware:
     """Binds the person's company to each request of the back office, and undoes what a failing one wrote.
 
@@ -85,7 +89,7 @@ class BackOfficeCompanyMiddleware:
             return response
 
     def _actor(self, request: HttpRequest) -> Actor | None:
-        actors = list_actors_of_user(request.user.pk)
+        actors = _actors(request)
         chosen = actors.get(request.session.get(_CHOSEN, ""))
         return chosen or next(iter(actors.values()), None)
 
@@ -95,6 +99,6 @@ def choose_company(request: HttpRequest, slug: str) -> None:
 
     Raises: PermissionDenied.
     """
-    if slug not in list_actors_of_user(request.user.pk):
+    if slug not in _actors(request):
         raise PermissionDenied("You are not a member of this company.")
     request.session[_CHOSEN] = slug

@@ -107,7 +107,7 @@ def create_users(
         try:
             emails[item.ord] = email = read_email(item.values.get("email") or "")
             if list(emails.values()).count(email) > 1:
-                verdicts.refuse(item, "email", "not_unique", "Another row has this e-mail address.")
+                verdicts.refuse(item, "email", "taken", "Another row has this e-mail address.")
             if passwords and item.ord in passwords:
                 person = User(email=email, **_names(item.values))
                 hashes[item.ord] = hash_new_password(passwords[item.ord], person)
@@ -119,7 +119,7 @@ def create_users(
     known = _known_people(emails.values())
     for item in candidates:
         if emails.get(item.ord) in known and known[emails[item.ord]] in team.members:
-            verdicts.refuse(item, "email", "not_unique", "This person is a member already.")
+            verdicts.refuse(item, "email", "taken", "This person is a member already.")
     accepted = verdicts.accepted
     people = {
         item.ord: known.get(emails[item.ord])
@@ -247,7 +247,9 @@ def deactivate_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bo
 
 
 def _as_membership(item: Candidate, team: _Team) -> Candidate:
-    values = {name: item.values[name] for name in ("role_id", "is_active") if name in item.values}
+    values: dict[str, Any] = {
+        name: item.values[name] for name in ("role_id", "is_active") if name in item.values
+    }
     if values.get("is_active", True) is None:
         del values["is_active"]
     if "manager_id" in item.values:
@@ -306,7 +308,7 @@ def _check_new_emails(candidates: list[Candidate], people: Mapping[UUID, User], 
     for item in candidates:
         email = wanted.get(item.ord)
         if email is not None and (email in known or list(wanted.values()).count(email) > 1):
-            verdicts.refuse(item, "email", "not_unique", "This e-mail address is in use.")
+            verdicts.refuse(item, "email", "taken", "This e-mail address is in use.")
 
 
 def _change_people(
@@ -353,9 +355,9 @@ def update_own_profile(actor: Actor, *, changes: Mapping[str, str], now: datetim
         raise Invalid(faults=faults)
     if not changes:
         return
-    user = User.objects.filter(pk=actor.user_id).first()
-    if user is None:
+    if actor.user_id is None:
         raise NotFound()
+    user = User.objects.get(pk=actor.user_id)
     old = {name: getattr(user, name) for name in changes}
     User.objects.filter(pk=user.pk).update(**changes)
     Membership.objects.filter(user_id=user.pk).update(

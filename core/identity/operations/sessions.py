@@ -117,10 +117,8 @@ def sign_in(*, email: str, password: str, now: datetime, company_slug: str | Non
 def open_session(user: User, *, now: datetime, company_slug: str | None = None) -> SignedInSession:
     """A session of a person who has proven who they are. Raises: Forbidden (`not_a_member`)."""
     actors = queries.list_actors_of_user(user.pk)
-    if company_slug is None:
-        actor = next(iter(actors.values()), None)
-    else:
-        actor = actors.get(company_slug)
+    slug = company_slug if company_slug is not None else next(iter(actors), "")
+    actor = actors.get(slug)
     if actor is None:
         raise Forbidden("You are not an active member of this company.", code="not_a_member")
     return retried(lambda: _open(user, actor, now, ended=None))
@@ -225,7 +223,7 @@ def _rotate_or_end(claims: tokens.Claims, now: datetime) -> tuple[SignedInSessio
 
 def sign_out(actor: Actor, *, now: datetime) -> None:
     """End the actor's session and with it all its tokens. Raises: Forbidden for an API key."""
-    session_id = _session_of(actor)
+    session_id, _ = _session_of(actor)
 
     def work() -> None:
         _revoke(AuthSession.objects.filter(pk=session_id), "signed_out", now)
@@ -235,10 +233,11 @@ def sign_out(actor: Actor, *, now: datetime) -> None:
         retried(work)
 
 
-def _session_of(actor: Actor) -> UUID:
-    if actor.session_id is None:
+def _session_of(actor: Actor) -> tuple[UUID, UUID]:
+    """The actor's session and person."""
+    if actor.session_id is None or actor.user_id is None:
         raise Forbidden("An API key has no session; this is for people.", code="session_needed")
-    return actor.session_id
+    return actor.session_id, actor.user_id
 
 
 def change_password(actor: Actor, *, current_password: str, new_password: str, now: datetime) -> None:
@@ -246,10 +245,10 @@ def change_password(actor: Actor, *, current_password: str, new_password: str, n
 
     Raises: Invalid (`wrong_password` and the password rules), TooManyRequests, Forbidden for an API key.
     """
-    kept = _session_of(actor)
+    kept, person = _session_of(actor)
     check_readable(current_password, "current_password")
     with system_context("changing a password", source="api"), unit_of_work():
-        user = User.objects.get(pk=actor.user_id)
+        user = User.objects.get(pk=person)
     account = throttle.of_account(user.email)
     address = throttle.of_address(context.current().origin.ip)
     throttle.claim([account, address], now)
@@ -282,9 +281,9 @@ def switch_company(actor: Actor, *, company_slug: str, now: datetime) -> SignedI
 
     Raises: Forbidden (`not_a_member`, or for an API key).
     """
-    ended = _session_of(actor)
+    ended, person = _session_of(actor)
     with system_context("switching the company", source="api"), unit_of_work():
-        user = User.objects.get(pk=actor.user_id)
+        user = User.objects.get(pk=person)
     target = queries.list_actors_of_user(user.pk).get(company_slug)
     if target is None:
         raise Forbidden("You are not a member of this company.", code="not_a_member")

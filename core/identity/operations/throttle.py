@@ -108,7 +108,7 @@ def _claimed(item: Tries, now: datetime) -> bool:
 
 
 def _execute(sql: str, key: str) -> list[tuple[datetime | None, ...]]:
-    return connection.fetch_prepared(sql, [key])  # type: ignore[attr-defined,no-any-return]
+    return connection.fetch_prepared(sql, [key])  # type: ignore[attr-defined]
 
 
 def settle(account: Tries, address: Tries) -> None:

@@ -42,6 +42,19 @@ class StrictSerializer(serializers.Serializer[Any]):
         return dict(serializer.validated_data)
 
 
+# The same fault has the same code, whoever found it.
+_CODES = {
+    "blank": "required",
+    "max_length": "too_long",
+    "min_length": "required",
+    "empty": "required",
+    "max_value": "too_large",
+    "min_value": "too_small",
+    "null_characters_not_allowed": "invalid_characters",
+    "surrogate_characters_not_allowed": "invalid_characters",
+}
+
+
 def _faults(errors: Any, path: str = "") -> Iterator[Fault]:
     if isinstance(errors, Mapping):
         for name, inner in errors.items():
@@ -51,7 +64,8 @@ def _faults(errors: Any, path: str = "") -> Iterator[Fault]:
             if isinstance(error, Mapping):
                 yield from _faults(error, f"{path}.{place}")
             else:
-                yield Fault(path, getattr(error, "code", "invalid"), str(error))
+                code = getattr(error, "code", "invalid")
+                yield Fault(path, _CODES.get(code, code), str(error))
 
 
 def _text(**options: Any) -> serializers.CharField:

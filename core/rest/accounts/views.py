@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.http.response import HttpResponseBase
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -53,7 +54,9 @@ def _unkept(body: Any, status: int = 200) -> Response:
 
 class _Public(_Secret):
     public = True
-    authentication_classes = ()
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return []
 
 
 class LoginView(_Public):

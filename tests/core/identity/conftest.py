@@ -7,11 +7,14 @@ from collections.abc import Iterator
 import pytest
 from django.test import override_settings
 
+from core.identity.operations import COMPANY_STARTERS
 from tests.core.identity.world import Firms, found_both
 
 
 @pytest.fixture(autouse=True)
-def _routes() -> Iterator[None]:
+def _core_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The routes of core, and companies that start with nothing but their roles."""
+    monkeypatch.setattr(COMPANY_STARTERS, "_entries", {})
     with override_settings(ROOT_URLCONF="tests.core.identity.urls"):
         yield
 

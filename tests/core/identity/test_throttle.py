@@ -1,0 +1,128 @@
+"""Guessing is slow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from core.identity.models import LoginThrottle
+from core.identity.operations import throttle
+from core.identity.operations.sessions import sign_in
+from core.kernel.errors import NotSignedIn, TooManyRequests
+from core.kernel.transactions import unit_of_work
+from core.tenancy.context import system_context
+from tests.core.identity.test_sessions import login, race
+
+
+class TestThrottle:
+    def test_evaluates_at_most_ten_of_a_hundred_wrong_passwords_at_once(self, committed_firms, monkeypatch):
+        from core.identity.operations import sessions
+
+        evaluated: list[int] = []
+        original = sessions.is_password
+
+        def counted(password, stored):
+            evaluated.append(1)
+            return original(password, stored)
+
+        monkeypatch.setattr(sessions, "is_password", counted)
+
+        def guess(number: int) -> None:
+            for attempt in range(5):
+                try:
+                    sign_in(
+                        email="sales@acme.example",
+                        password=f"guess {number} {attempt}",
+                        now=timezone.now(),
+                    )
+                except (NotSignedIn, TooManyRequests):
+                    continue
+
+        assert race(20, guess) == [None] * 20
+        assert 1 <= len(evaluated) <= 10
+
+    def test_counts_the_unknown_like_the_known(self, firms):
+        for email in ("sales@acme.example", "nobody@acme.example"):
+            statuses = [login(email, "wrong password").status_code for _ in range(7)]
+            assert statuses == [401] * 5 + [429] * 2
+
+    def test_says_when_to_come_back(self, firms):
+        for _ in range(5):
+            login("sales@acme.example", "wrong password")
+        answer = login("sales@acme.example")
+        assert answer.status_code == 429
+        assert 1 <= int(answer["Retry-After"]) <= throttle.FIRST_DELAY_SECONDS
+
+    def test_waits_longer_each_time_and_never_for_good(self, db):
+        tries, now = [throttle.of_account("a@b.example")], timezone.now()
+        for _ in range(4):
+            throttle.claim(tries, now)
+        waits = []
+        for _ in range(12):
+            throttle.claim(tries, now)
+            with pytest.raises(TooManyRequests) as caught:
+                throttle.claim(tries, now)
+            waits.append(caught.value.extra["retry_after"])
+            now += timedelta(seconds=waits[-1])
+        assert waits[:4] == [10, 20, 40, 80]
+        assert waits == sorted(waits)
+        assert max(waits) == throttle.LONGEST_DELAY_SECONDS
+
+    def test_lets_one_try_through_after_the_wait(self, db):
+        tries, now = [throttle.of_account("a@b.example")], timezone.now()
+        for _ in range(5):
+            throttle.claim(tries, now)
+        later = now + timedelta(seconds=throttle.FIRST_DELAY_SECONDS)
+        throttle.claim(tries, later)
+        with pytest.raises(TooManyRequests):
+            throttle.claim(tries, later)
+
+    def test_starts_afresh_after_the_right_password(self, firms):
+        for _ in range(3):
+            assert [login("sales@acme.example", "wrong").status_code for _ in range(4)] == [401] * 4
+            assert login("sales@acme.example").status_code == 200
+
+    def test_does_not_count_right_passwords_against_an_address(self, firms):
+        for _ in range(3):
+            login("sales@acme.example")
+        with system_context("test"), unit_of_work():
+            assert LoginThrottle.objects.get(key="address:127.0.0.1").failures == 0
+
+    def test_stops_an_address_that_tries_many_accounts(self, db):
+        now = timezone.now()
+        passed = 0
+        for number in range(150):
+            try:
+                throttle.claim(
+                    [throttle.of_account(f"{number}@x.example"), throttle.of_address("10.0.0.1")], now
+                )
+                passed += 1
+            except TooManyRequests:
+                pass
+        assert passed == 100
+        throttle.claim([throttle.of_account("140@x.example"), throttle.of_address("10.0.0.2")], now)
+
+    def test_forgets_after_a_day(self, db):
+        tries, now = [throttle.of_account("a@b.example")], timezone.now()
+        for _ in range(5):
+            throttle.claim(tries, now)
+        for _ in range(4):
+            throttle.claim(tries, now + timedelta(days=1, minutes=1))
+        throttle.forget_old_tries(now + timedelta(days=3))
+        with system_context("test"), unit_of_work():
+            assert LoginThrottle.objects.count() == 0
+
+    @pytest.mark.parametrize(
+        ("ip", "key"),
+        [
+            ("10.1.2.3", "address:10.1.2.3"),
+            ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "address:2001:db8:1:2::/64"),
+            ("::ffff:10.1.2.3", "address:10.1.2.3"),
+            (None, "address:unknown"),
+        ],
+    )
+    def test_knows_an_address_by_its_network(self, ip, key):
+        assert throttle.of_address(ip).key == key
