@@ -24,6 +24,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 RUNTIME = "requirements.lock"
 DEVELOPMENT = "requirements-dev.lock"  # contains the runtime
+BENCHMARKS = "requirements-bench.lock"  # contains both
+LOCKS = (RUNTIME, DEVELOPMENT, BENCHMARKS)  # each contains those before it
 OLDEST = (3, 11)
 
 
@@ -39,7 +41,7 @@ def enter(lock_name: str) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _installed().get(lock_name) != wanted[lock_name]:
             _install(lock_name)
-            names = (RUNTIME, DEVELOPMENT) if lock_name == DEVELOPMENT else (RUNTIME,)
+            names = LOCKS[: LOCKS.index(lock_name) + 1]
             STAMP.write_text(json.dumps({**_installed(), **{name: wanted[name] for name in names}}))
     return str(PYTHON)
 
@@ -64,7 +66,7 @@ def _digests() -> dict[str, str]:
     interpreter = f"{sys.version}\n{os.path.realpath(sys.base_prefix)}\n"
     return {
         name: hashlib.sha256(interpreter.encode() + (ROOT / name).read_bytes()).hexdigest()
-        for name in (RUNTIME, DEVELOPMENT)
+        for name in LOCKS
     }
 
 
@@ -139,6 +141,8 @@ def _write_locks() -> None:
     uv += ["--extra", "embedded", "--extra", "charts", *sys.argv[2:]]
     subprocess.run([*uv, "-o", RUNTIME], check=True)
     subprocess.run([*uv, "--group", "dev", "--constraint", RUNTIME, "-o", DEVELOPMENT], check=True)
+    groups = ("--group", "dev", "--group", "bench")
+    subprocess.run([*uv, *groups, "--constraint", DEVELOPMENT, "-o", BENCHMARKS], check=True)
 
 
 if __name__ == "__main__":
