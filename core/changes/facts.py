@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection
 
 from core.changes.rows import to_json
+from core.changes.waking import wake_stream
 from core.kernel.transactions import needs_transaction
 from core.tenancy import context
 
@@ -43,5 +44,6 @@ def record_fact(
         "description": description,
         "is_sensitive": is_sensitive,
     }
+    wake_stream()
     [(log_id,)] = connection.fetch_prepared(_SQL, facts)  # type: ignore[attr-defined]
     return int(log_id)

@@ -24,7 +24,7 @@ from django.utils import timezone
 from core.changes.events import Change
 from core.changes.models import Consumer as Offset
 from core.changes.models import ParkedChange
-from core.changes.waking import TASK, forget_wake, wake_stream
+from core.changes.waking import TASK, forget_wake, listening, wake_stream
 from core.kernel.faultpoints import declare, fault
 from core.kernel.registry import Registry
 from core.kernel.transactions import RETRIED_STATES, retried, savepoint, sql_state, unit_of_work
@@ -113,6 +113,7 @@ def consumer(
     def registered(function: Handler) -> Handler:
         entry = ConsumerEntry(name, function, frozenset(entity_types), frozenset(events), from_now)
         consumers.register(name, entry)
+        listening.add(name)
         return function
 
     return registered

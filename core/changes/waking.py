@@ -19,8 +19,14 @@ _WAKE_SECONDS = 2
 _log = structlog.get_logger("atrium.doorbell")
 
 
+# The names of the registered consumers: without one, there is nobody to wake.
+listening: set[str] = set()
+
+
 def wake_stream() -> None:
     """Have the consumers run after this transaction's commit; at once when none is open. May be called often."""
+    if not listening:
+        return
     if not any(function is _wake for _, function, *_ in connection.run_on_commit):
         transaction.on_commit(_wake)
 

@@ -20,6 +20,7 @@ from django.db.models.sql import Query
 
 from core.changes.constraints import Rule, constraint_rules, stored_columns
 from core.changes.rows import EXPECTED_VERSION, Rows, sql_types
+from core.changes.waking import wake_stream
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
@@ -149,6 +150,8 @@ def _run(sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool) -
                 unchanged.add(place)
     if all_or_none and refused:
         return Outcome({}, {}, refused)
+    if len(ids) > len(unchanged):
+        wake_stream()
     return Outcome(ids, versions, refused, frozenset(unchanged))
 
 

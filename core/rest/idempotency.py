@@ -74,6 +74,12 @@ def once(
     return answer
 
 
+def forget_old(now: datetime) -> int:
+    """Remove the company's answers that are too old to be replayed. Needs a transaction."""
+    needs_transaction()
+    return IdempotentAnswer.objects.filter(created_at__lt=now - KEPT_FOR).delete()[0]
+
+
 def _replay(actor: Actor, key: str, fingerprint: bytes) -> HttpResponse:
     kept = IdempotentAnswer.objects.filter(principal=_principal(actor), key=key).first()
     if kept is None:

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from core.changes import stream
+from core.changes import stream, waking
 from core.changes.models import Consumer, ParkedChange
 from core.changes.stream import Batch, ConsumerEntry, consumers
 from core.identity.models import Company, Role
@@ -50,6 +50,7 @@ def add() -> Iterator[Callable[..., ConsumerEntry]]:
             from_now=True,
         )
         consumers._entries[name] = entry
+        waking.listening.add(name)
         names.append(name)
         stream.run_consumer(name)
         return entry
@@ -57,6 +58,7 @@ def add() -> Iterator[Callable[..., ConsumerEntry]]:
     yield register
     for name in names:
         del consumers._entries[name]
+        waking.listening.discard(name)
 
 
 def role(company: Company, name: str) -> UUID:
