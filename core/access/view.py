@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -177,9 +178,10 @@ class EntityView:
         return value
 
     def _expected_version(self, sent: Any) -> int:
-        if isinstance(sent, bool) or not isinstance(sent, int) or not 0 < sent < 2**31:
+        # 3.0 is a whole number to JSON.
+        if isinstance(sent, bool) or not isinstance(sent, int | Decimal) or not 0 < sent < 2**31 or sent % 1:
             raise BadValue("not_an_integer", "The version you read, a whole number, is expected.")
-        return sent
+        return int(sent)
 
     def _unseen_references(self, values: Mapping[str, Any]) -> list[Fault]:
         """References to records the actor does not see. That they exist at all is checked where they are written."""

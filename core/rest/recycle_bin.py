@@ -40,7 +40,11 @@ _BIN = {
     },
     "additionalProperties": False,
 }
-_ENTITY = {"entity": {"type": "string", "description": "Only this kind of record, such as `lead`."}}
+
+
+def _entity() -> dict[str, Any]:
+    soft = [entity.name for entity in entities if entity.is_soft_deleted]
+    return {"type": "string", "enum": soft, "description": "Only this kind of record."}
 
 
 class RecycleBinView(ApiView):
@@ -48,7 +52,7 @@ class RecycleBinView(ApiView):
 
     verbs = {"get": MEMBER}
 
-    @documented(response=_BIN, query=_ENTITY)
+    @documented(response=_BIN, query={"entity": _entity})
     def get(self, request: Request) -> HttpResponse:
         parameters = dict(request.query_params.items())
         wanted = parameters.pop("entity", None)

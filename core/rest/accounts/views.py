@@ -33,6 +33,7 @@ from core.rest.accounts.serializers import (
     me_document,
     tokens_document,
 )
+from core.rest.accounts.shapes import api_key_input, company_input
 from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 from core.rest.viewsets import EntityViewSet, etag_of, read_if_match
@@ -150,7 +151,7 @@ class CompanyView(ApiView):
     def get(self, request: Request) -> Response:
         return self._answer_with(queries.get_company(self.actor))
 
-    @documented(request=CompanyInput, response=CompanyOutput, versioned=True)
+    @documented(request=company_input, response=CompanyOutput, versioned=True)
     def patch(self, request: Request) -> Response:
         changes = CompanyInput.read(request.data, partial=True)
         expected = read_if_match(request, changes.pop("version", None))
@@ -185,7 +186,7 @@ class ApiKeyViewSet(EntityViewSet):
         # An Idempotency-Key would keep the secret of the answer readable for a day.
         return handler(request, *self.args, **self.kwargs)
 
-    @documented(request=ApiKeyInput, response=NewApiKeyOutput, status=201)
+    @documented(request=api_key_input, response=NewApiKeyOutput, status=201)
     def create(self, request: Request, **kwargs: Any) -> Response:
         self.refuse_unknown_parameters(frozenset())
         made = operations.create_api_key(self.actor, **ApiKeyInput.read(request.data), now=self.now)

@@ -18,12 +18,12 @@ entity's facts. Any other handler, a method of an `ApiView` or an `@action` of a
     @documented(response=Content("text/csv"), query={"days": {"type": "integer", "minimum": 1}})
 
 A shape is a pydantic model (`extra="forbid"` where unknown keys are refused), a plain serializer class, a JSON Schema as
-a dict, `record(entity)`, `page(entity)`, `created(entity)` for an entity's input, `Content` for what is not JSON, or None
-for no body. A view whose
-handlers are inherited declares them as `schemas = {"post": Operation(…)}`, by method or by viewset action. The summary is
-the first sentence of the handler's docstring, or of the view's. Answers 400, 401, 403, 406, 429 and 503 are documented
-for all, 404 where the path names something, 409 for writes, 413 and 415 with a body, 422 for POST; `errors` adds others.
-A handler that declares nothing is a warning, and a warning fails the check.
+a dict or a function that answers one once everything is registered, `record(entity)`, `page(entity)`, `created(entity)`
+for an entity's input, `Content` for what is not JSON, or None for no body. A view whose handlers are inherited declares
+them as `schemas = {"post": Operation(…)}`, by method or by viewset action. The summary is the first sentence of the
+handler's docstring, or of the view's. Answers 400, 406, 429 and 503 are documented for all, 401 and 403 unless the view
+is public, 404 where the path names something, 409 for writes, 413 and 415 with a body, 422 for POST; `errors` adds
+others. A handler that declares nothing is a warning, and a warning fails the check.
 """
 
 from core.rest.schema.auto import EntityAutoSchema, only_api

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 from drf_spectacular.drainage import warn
@@ -146,7 +147,8 @@ class _Entry:
     def _query_parameters(self) -> list[Schema]:
         declared = self.operation
         found: list[Schema] = []
-        for name, schema in declared.query.items():
+        for name, said in declared.query.items():
+            schema = said() if callable(said) else said
             kept = {key: value for key, value in schema.items() if key != "description"}
             parameter: Schema = {"name": name, "in": "query", "schema": self.components.inline(kept)}
             if "description" in schema:
@@ -187,6 +189,8 @@ class _Entry:
         if isinstance(said, type) and issubclass(said, Serializer):
             add = self.components.add
             return add(said.__name__, serializer_schema(said(), mode, add))
+        if isinstance(said, FunctionType):
+            return self.components.inline(dict(said()))
         raise TypeError(f"{self.verb} {self.path}: {said!r} is no shape")
 
     def _responses(self) -> dict[int, Schema]:

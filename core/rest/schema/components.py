@@ -186,6 +186,7 @@ PARAMETERS: dict[str, Schema] = {
         "in": "header",
         "description": "The ETag that was read; 412 when the record has moved on.",
         "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[0-9]{1,10}")$'},
+        "example": "*",
     },
     "IfNoneMatch": {
         "name": "If-None-Match",

@@ -31,7 +31,15 @@ class EntityShape:
     suffix: str = ""
 
 
-Shape = type[BaseModel] | type[Serializer[Any]] | Mapping[str, Any] | EntityShape | Content | None
+Shape = (
+    type[BaseModel]
+    | type[Serializer[Any]]
+    | Mapping[str, Any]
+    | Callable[[], Mapping[str, Any]]
+    | EntityShape
+    | Content
+    | None
+)
 
 
 def record(entity: str) -> EntityShape:
@@ -61,8 +69,8 @@ class Operation:
     also: Mapping[int, Shape] = field(default_factory=dict)
     # Statuses of problems beyond the usual ones.
     errors: tuple[int, ...] = ()
-    # Query parameters: name -> JSON Schema.
-    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Query parameters: name -> JSON Schema, or a function that answers it once all is registered.
+    query: Mapping[str, Mapping[str, Any] | Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
     required_query: tuple[str, ...] = ()
     # Path parameters that are no ids: name -> JSON Schema.
     path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from core.conditions.schema import MAX_NODES
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
+from core.identity.rights import PERMISSION_WORDS
 from core.rest.bulk import MAX_OPERATIONS
 from core.rest.listing import MAX_ORDERING, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
 from core.rest.schema.components import Components
 from core.rest.schema.declarations import EntityShape, Operation, created, page, record
 from core.rest.schema.fields import VERSION, Schema, asked, example, or_null, shown, written
+from core.tenancy.actors import VERBS
 
 _REFERENCES = (Kind.RELATION, Kind.PERSON)
 _LINK: Schema = {"type": ["string", "null"], "format": "uri"}
@@ -51,7 +53,7 @@ def _record(components: Components, entity: Entity) -> Schema:
         "description": "Fields that the caller may not see are left out, and so are those not asked for.",
         "properties": properties,
         "additionalProperties": False,
-        "examples": [_sample(entity.fields.values())],
+        "examples": [_sample(entity, entity.fields.values())],
     }
     # Registered before what it refers to, which may refer back.
     components.add(component_name(entity), answer)
@@ -61,12 +63,35 @@ def _record(components: Components, entity: Entity) -> Schema:
     return answer
 
 
-def _sample(fields: Iterable[Field]) -> dict[str, Any]:
-    return {field.name: example(field) for field in fields}
+def _sample(entity: Entity, fields: Iterable[Field]) -> dict[str, Any]:
+    found = {field.name: example(field) for field in fields}
+    for (name, field_name), words in _ITEM_WORDS.items():
+        if name == entity.name and field_name in found:
+            found[field_name] = words()[-1:]
+    return found
 
 
-def _document(fields: list[Field], required: list[str], *, versioned: bool = False) -> Schema:
-    properties = {field.name: written(field) for field in fields}
+def permission_words() -> list[str]:
+    """Every word a role may hold."""
+    return [*PERMISSION_WORDS.names(), *(f"{verb}:{entity.name}" for entity in entities for verb in VERBS)]
+
+
+# Lists whose items are words of another registry.
+_ITEM_WORDS: dict[tuple[str, str], Callable[[], list[str]]] = {
+    ("role", "permissions"): permission_words,
+    ("api_key", "scopes"): permission_words,
+}
+
+
+def _written(entity: Entity, field: Field) -> Schema:
+    schema = written(field)
+    words = _ITEM_WORDS.get((entity.name, field.name))
+    return {**schema, "items": {"type": "string", "enum": words()}} if words else schema
+
+
+def _document(entity: Entity, fields: list[Field], *, whole: bool = True, versioned: bool = False) -> Schema:
+    required = [field.name for field in fields if field.required] if whole else []
+    properties = {field.name: _written(entity, field) for field in fields}
     if versioned:
         properties["version"] = {**VERSION, "description": "The version that was read; 412 when it moved on."}
     return {
@@ -77,43 +102,39 @@ def _document(fields: list[Field], required: list[str], *, versioned: bool = Fal
     }
 
 
-def _required(fields: list[Field]) -> list[str]:
-    return [field.name for field in fields if field.required]
-
-
-def _input_sample(fields: list[Field], *, at_least: int = 4) -> list[Any]:
+def _input_sample(entity: Entity, fields: list[Field], *, at_least: int = 4) -> list[Any]:
     needed = [field for field in fields if field.required]
     plain = [
         field
         for field in fields
         if not field.required and field.kind not in (*_REFERENCES, Kind.JSON) and not field.key
     ]
-    return [_sample([*needed, *plain[: max(0, at_least - len(needed))]])]
+    return [_sample(entity, [*needed, *plain[: max(0, at_least - len(needed))]])]
 
 
 def _input(components: Components, entity: Entity) -> Schema:
     fields = writable(entity)
-    return {**_document(fields, _required(fields)), "examples": _input_sample(fields)}
+    return {**_document(entity, fields), "examples": _input_sample(entity, fields)}
 
 
 def _replacement(components: Components, entity: Entity) -> Schema:
     fields = writable(entity)
     return {
-        **_document(fields, _required(fields), versioned=True),
+        **_document(entity, fields, versioned=True),
         "description": "The whole record: what is not sent goes back to its default.",
-        "examples": _input_sample(fields),
+        "examples": _input_sample(entity, fields),
     }
 
 
 def _patch(components: Components, entity: Entity) -> Schema:
     fields = writable(entity)
     changed = [field for field in fields if field.kind not in _REFERENCES][:2]
-    return {**_document(fields, [], versioned=True), "examples": [_sample(changed)]}
+    return {**_document(entity, fields, whole=False, versioned=True), "examples": [_sample(entity, changed)]}
 
 
 def _upsert(components: Components, entity: Entity) -> Schema:
     fields = [field for field in writable(entity) if field.name not in ("external_source", "external_id")]
-    return {**_document(fields, _required(fields)), "examples": _input_sample(fields)}
+    return {**_document(entity, fields), "examples": _input_sample(entity, fields)}
 
 
 def _page(components: Components, entity: Entity) -> Schema:
@@ -154,8 +175,8 @@ def _filter(components: Components, entity: Entity) -> Schema:
 def _bulk(components: Components, entity: Entity) -> Schema:
     name = component_name(entity)
     fields = writable(entity)
-    create = _document(fields, _required(fields))
-    update = _document(fields, [], versioned=True)
+    create = _document(entity, fields)
+    update = _document(entity, fields, whole=False, versioned=True)
     for item, op in ((create, "create"), (update, "update")):
         item["properties"] = {"op": {"const": op}, **item["properties"]}
         item["required"] = ["op", *item.get("required", [])]
@@ -167,7 +188,7 @@ def _bulk(components: Components, entity: Entity) -> Schema:
         components.schema("BulkDelete"),
     ]
     limits = {"type": "array", "minItems": 1, "maxItems": MAX_OPERATIONS}
-    sample = {"op": "create", **_input_sample(fields)[0]}
+    sample = {"op": "create", **_input_sample(entity, fields)[0]}
     return {
         "oneOf": [
             {
