@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import F, FloatField, Q, QuerySet
+from django.db.models import BooleanField, F, FloatField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def search(view: EntityView, queryset: QuerySet[Any], text: str) -> QuerySet[Any
         return _by_contents(view, queryset, words)
     query = " & ".join([*(f"'{word}'" for word in words[:-1]), f"'{words[-1]}':*"])
     table = view.entity.table
-    matches = RawSQL(f'"{table}"."{VECTOR}" @@ to_tsquery(\'simple\', %s)', [query])
+    matches = RawSQL(
+        f'"{table}"."{VECTOR}" @@ to_tsquery(\'simple\', %s)', [query], output_field=BooleanField()
+    )
     rank = RawSQL(
         f'ts_rank("{table}"."{VECTOR}", to_tsquery(\'simple\', %s))', [query], output_field=FloatField()
     )

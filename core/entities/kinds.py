@@ -113,10 +113,9 @@ def _patterned(pattern: re.Pattern[str], code: str, detail: str) -> Callable[[Fi
 
 def _coded(codes: frozenset[str], code: str, what: str) -> Callable[[Field, Any], str]:
     def read(field: Field, value: Any) -> str:
-        text = _text(field, value)
-        if text and text not in codes:
-            raise BadValue(code, f"{text!r} is not {what}.")
-        return text
+        if isinstance(value, str) and value and value not in codes:
+            raise BadValue(code, f"{value[:40]!r} is not {what}.")
+        return _text(field, value)
 
     return read
 
