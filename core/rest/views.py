@@ -15,6 +15,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from core.identity.operations import record_refusal
 from core.kernel.errors import Forbidden, TooLarge
 from core.kernel.transactions import retried
 from core.observability import correlation
@@ -58,6 +59,7 @@ class ApiView(APIView):
 
     actor: Actor
     now: datetime
+    origin: Origin
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.args, self.kwargs = args, kwargs
@@ -73,6 +75,9 @@ class ApiView(APIView):
         return self.response
 
     def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        if isinstance(exc, Forbidden) and hasattr(self, "actor"):
+            what = f"{self.request.method} {self.request.path}"
+            record_refusal(self.actor, what=what, code=exc.code, origin=self.origin)
         answer = problems.response(exc)
         if answer.status_code == problems.MethodNotAllowed.status:
             answer["Allow"] = ", ".join(self.allowed_methods)
@@ -96,7 +101,9 @@ class ApiView(APIView):
         self._negotiate(request)
         if handler is None:
             handler = self.http_method_not_allowed
-        origin = Origin(client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id())
+        origin = self.origin = Origin(
+            client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id()
+        )
 
         def work() -> HttpResponseBase:
             with system_context("sign-in", source="api", origin=origin):

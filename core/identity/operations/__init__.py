@@ -24,14 +24,13 @@ from core.identity.operations.sessions import (
     SignedInSession,
     change_password,
     check_credentials,
-    forget_old_sessions,
     open_session,
+    record_refusal,
     refresh,
     sign_in,
     sign_out,
     switch_company,
 )
-from core.identity.operations.throttle import forget_old_tries
 
 __all__ = [
     "COMPANY_SETTINGS",
@@ -49,10 +48,9 @@ __all__ = [
     "create_users",
     "deactivate_users",
     "delete_roles",
-    "forget_old_sessions",
-    "forget_old_tries",
     "get_company_setting",
     "open_session",
+    "record_refusal",
     "refresh",
     "register_company",
     "revoke_api_keys",

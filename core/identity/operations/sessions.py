@@ -23,7 +23,7 @@ from core.kernel.errors import Fault, Forbidden, Invalid, NotSignedIn
 from core.kernel.transactions import needs_transaction, retried, unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor
-from core.tenancy.context import actor_context, system_context
+from core.tenancy.context import Origin, actor_context, system_context
 
 NOBODY = UUID(int=0)
 
@@ -296,7 +296,9 @@ def end_sessions_of_members(actor: Actor, user_ids: list[UUID], now: datetime, r
     _revoke(AuthSession.objects.filter(company_id=actor.company_id, user_id__in=user_ids), reason, now)
 
 
-def forget_old_sessions(now: datetime) -> None:
-    """Remove sessions that ended long ago: whoever replays a token of one is refused all the same."""
-    with system_context("removing old sessions"), unit_of_work():
-        AuthSession.objects.filter(expires_at__lt=now - tokens.REFRESH_LIFETIME).delete()
+def record_refusal(actor: Actor, *, what: str, code: str, origin: Origin) -> None:
+    """Keep in the log that the actor was refused `what` (a method and a path). In a transaction of its own."""
+    with actor_context(actor, source="api", origin=origin), unit_of_work():
+        record_fact(
+            action="permission_denied", entity_type="request", details={"code": code}, description=what
+        )

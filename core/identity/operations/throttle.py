@@ -115,9 +115,3 @@ def settle(account: Tries, address: Tries) -> None:
     """The try was right: the account starts afresh, the address gets its try back. Needs a transaction."""
     _execute(_FORGET, account.key)
     _execute(_GIVE_BACK, address.key)
-
-
-def forget_old_tries(now: datetime) -> None:
-    """Remove counts that no longer matter."""
-    with system_context("sign-in throttle"), unit_of_work(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM core_loginthrottle WHERE updated_at < %s", [now - MEMORY])

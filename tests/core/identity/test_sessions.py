@@ -27,7 +27,7 @@ def login(email: str, password: str = PASSWORD, **more: str) -> Any:
     return Api().post("/auth/login/", {"email": email, "password": password, **more})
 
 
-def log_of(firm: Firm, action: str) -> list[ChangeLog]:
+def log_of(firm: Firm, action: str) -> list[Any]:
     with acting(firm.actor("admin")):
         return list(ChangeLog.objects.filter(action=action).select_related("context").order_by("id"))
 
@@ -396,3 +396,10 @@ def test_members_of_other_companies_are_not_in_a_companys_view(firms):
         seen = set(User.objects.values_list("email", flat=True))
         assert Membership.objects.count() == 5
     assert {email for email in seen if "globex" in email} == set()
+
+
+def test_refused_access_is_kept_in_the_log(firms):
+    answer = firms.acme.api("sales").post("/roles/?q=secret", {"name": "X", "permissions": ["*"]})
+    assert answer.status_code == 403
+    [entry] = log_of(firms.acme, "permission_denied")
+    assert (entry.description, entry.context.actor_id) == ("POST /api/v1/roles/", firms.acme.users["sales"])
