@@ -243,9 +243,10 @@ PIPELINE_STAGE = register(
 )
 
 _ROTTING_DAYS = (
-    "SELECT coalesce(s.rotting_days, p.rotting_days) FROM crm_pipelinestage s "
-    "JOIN crm_pipeline p ON p.company_id = s.company_id AND p.id = s.pipeline_id "
-    "WHERE s.company_id = {t}.company_id AND s.id = {t}.stage_id"
+    "SELECT coalesce(its_stage.rotting_days, its_pipeline.rotting_days) FROM crm_pipelinestage its_stage "
+    "JOIN crm_pipeline its_pipeline ON its_pipeline.company_id = its_stage.company_id "
+    "AND its_pipeline.id = its_stage.pipeline_id "
+    "WHERE its_stage.company_id = {t}.company_id AND its_stage.id = {t}.stage_id"
 )
 
 DEAL = register(
@@ -451,7 +452,10 @@ ACTIVITY = register(
     )
 )
 
-_TODAY = "(now() AT TIME ZONE (SELECT c.timezone FROM core_company c WHERE c.id = {t}.company_id))::date"
+_TODAY = (
+    "(now() AT TIME ZONE (SELECT its_company.timezone FROM core_company its_company "
+    "WHERE its_company.id = {t}.company_id))::date"
+)
 
 TASK = register(
     Entity(
@@ -519,8 +523,8 @@ NOTE = register(
 )
 
 _USES = " + ".join(
-    f"(SELECT count(*) FROM {table} x WHERE x.company_id = {{t}}.company_id AND x.deleted_at IS NULL "
-    "AND x.tags @> ARRAY[{t}.name])"
+    f"(SELECT count(*) FROM {table} tagged WHERE tagged.company_id = {{t}}.company_id "
+    "AND tagged.deleted_at IS NULL AND tagged.tags @> ARRAY[{t}.name])"
     for table in TAGGED
 )
 

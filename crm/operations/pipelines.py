@@ -128,7 +128,8 @@ _STAGE_SPEC = WriteSpec(
             "not_a_choice",
             "required_fields",
             f"A list of these fields is expected: {', '.join(sorted(REQUIRABLE))}.",
-            f"NOT (n.required_fields <@ '{json.dumps(sorted(REQUIRABLE))}'::jsonb)",
+            "jsonb_typeof(n.required_fields) <> 'array' "
+            f"OR NOT (n.required_fields <@ '{json.dumps(sorted(REQUIRABLE))}'::jsonb)",
         ),
     ),
 )

@@ -9,9 +9,11 @@ import pytest
 
 from core.changes import Rows
 from core.kernel.errors import Conflict, Invalid, NotFound, Stale
-from crm.models import Deal, DealStageHistory, Pipeline, PipelineStage
+from crm.models import Deal, DealProduct, DealStageHistory, Pipeline, PipelineStage
 from crm.operations import (
+    create_deal_products,
     create_deals,
+    delete_deal_products,
     lose_deal,
     move_deal,
     reopen_deal,
@@ -413,3 +415,88 @@ class TestDealProducts:
         )
         assert (deal.amount, deal.amount_source) == (Decimal("59.97"), "calculated")
         assert deal.expected_amount == Decimal("6.00")
+
+    @pytest.mark.parametrize(
+        ("fields", "discount", "total"),
+        [
+            ({"discount_value": "12.5"}, "12.50", "87.50"),
+            ({"discount_type": "fixed", "discount_value": "30"}, "30.00", "70.00"),
+            ({"discount_type": "fixed", "discount_value": "100"}, "100.00", "0.00"),
+            ({"discount_value": "33.3333"}, "33.33", "66.67"),
+        ],
+    )
+    def test_subtract_their_discount(self, actor, fields, discount, total):
+        deal = make_deal(actor)
+        line = make_deal_product(actor, deal=deal.pk, name="Work", quantity="4", unit_price="25", **fields)
+        assert (line.discount_amount, line.total) == (Decimal(discount), Decimal(total))
+
+    @pytest.mark.parametrize(
+        ("fields", "fault"),
+        [
+            ({"quantity": "0"}, ("quantity", "too_small")),
+            ({"unit_price": "-1"}, ("unit_price", "too_small")),
+            ({"discount_value": "100.01"}, "discount_too_large"),
+            ({"discount_type": "fixed", "discount_value": "10.01"}, "discount_too_large"),
+            ({"quantity": "99999999999999", "unit_price": "99999999999999"}, ("quantity", "too_large")),
+            ({"name": ""}, ("name", "required")),
+        ],
+    )
+    def test_refuse_what_makes_no_price(self, actor, fields, fault):
+        row = {"deal": make_deal(actor).pk, "name": "Work", "quantity": "1", "unit_price": "10"} | fields
+        outcome = create_deal_products(actor=actor, rows=Rows.of(DealProduct, [row]), now=NOW)
+        found = codes(outcome)
+        assert fault in found or fault in {code for _, code in found}
+
+    def test_need_a_price_where_no_product_has_one(self, actor):
+        row = {"deal": make_deal(actor).pk, "name": "Work"}
+        outcome = create_deal_products(actor=actor, rows=Rows.of(DealProduct, [row]), now=NOW)
+        assert codes(outcome) == {("unit_price", "required")}
+
+    def test_refuse_a_price_in_another_currency(self, actor):
+        product = make_product(actor, unit_price="10", currency="EUR")
+        deal = make_deal(actor, currency="USD")
+        row = {"deal": deal.pk, "product": product.pk}
+        outcome = create_deal_products(actor=actor, rows=Rows.of(DealProduct, [row]), now=NOW)
+        assert codes(outcome) == {("product", "other_currency")}
+        assert make_deal_product(actor, **row, unit_price="11").unit_price == 11
+
+    def test_make_the_amount_read_only(self, actor, change):
+        deal = make_deal(actor)
+        make_deal_product(actor, deal=deal.pk, name="Work", unit_price="10")
+        assert codes(change(deal, amount="11")) == {("amount", "calculated")}
+        assert not change(deal, amount="10.00").refused
+        assert not change(deal, amount_source="manual", amount="11").refused
+        change(deal, amount_source="calculated")
+        assert deal.amount == Decimal("10.00")
+
+    def test_change_the_amount_when_they_change_or_go(self, actor, change):
+        deal = make_deal(actor)
+        first = make_deal_product(actor, deal=deal.pk, name="Work", unit_price="10")
+        make_deal_product(actor, deal=deal.pk, name="More", unit_price="5")
+        change(first, quantity="3")
+        deal.refresh_from_db()
+        assert deal.amount == Decimal("35.00")
+        for line in DealProduct.objects.filter(deal=deal):
+            rows = Rows.of(DealProduct, [{"id": line.pk}])
+            delete_deal_products(actor=actor, rows=rows, now=NOW).raise_if_refused()
+        deal.refresh_from_db()
+        assert (deal.amount, deal.amount_source) == (Decimal(0), "manual")
+
+    def test_stay_with_their_deal(self, actor, change):
+        line = make_deal_product(actor, deal=make_deal(actor).pk, name="Work", unit_price="10")
+        assert codes(change(line, deal=make_deal(actor).pk)) == {("deal", "read_only")}
+
+    def test_of_many_deals_cost_as_many_statements_as_of_one(self, actor, django_assert_num_queries):
+        deals = create_deals(
+            actor=actor,
+            rows=Rows.of(Deal, [{"name": str(n), "close_date": "2026-06-30"} for n in range(500)]),
+            now=NOW,
+        )
+        rows = [
+            {"deal": deal, "name": "Work", "unit_price": n}
+            for n in range(1, 5)
+            for deal in deals.ids.values()
+        ]
+        with django_assert_num_queries(4):
+            create_deal_products(actor=actor, rows=Rows.of(DealProduct, rows), now=NOW).raise_if_refused()
+        assert Deal.objects.filter(amount=10, amount_source="calculated").count() == 500
