@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.contrib.auth import authenticate, get_user
+from django.contrib.auth import login as log_in
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 from django.utils import timezone
 
+from core.backoffice.middleware import CHOSEN, BackOfficeBackend, BackOfficeCompanyMiddleware
 from core.changes import Rows
 from core.identity.models import Company, Role, User
 from core.identity.operations import create_roles
 from core.kernel.transactions import unit_of_work
-from core.rest.middleware import BackOfficeBackend, BackOfficeCompanyMiddleware, choose_company
 from core.tenancy import context
 from core.tenancy.context import system_context
-from tests.core.identity.test_sessions import log_of, replaced
+from tests.core.identity.test_sessions import log_of, login
 from tests.core.identity.world import PASSWORD, Firms
 
 
-def sign_in(email: str, password: str = PASSWORD) -> tuple[Client, HttpResponse]:
-    client = Client()
-    answer = client.post("/admin/login/", {"username": email, "password": password, "next": "/admin/"})
-    return client, answer
-
-
-def request_of(firms: Firms, who: str, path: str = "/admin/") -> HttpRequest:
+def request_of(firms: Firms, who: str, path: str = "/admin/") -> Any:
     request = RequestFactory().get(path)
     SessionMiddleware(lambda _: HttpResponse()).process_request(request)
     user = BackOfficeBackend().get_user(firms.acme.users[who])
@@ -36,37 +33,46 @@ def request_of(firms: Firms, who: str, path: str = "/admin/") -> HttpRequest:
     return request
 
 
-class TestBackOffice:
-    def test_opens_with_the_right_password(self, firms):
-        client, answer = sign_in("admin@acme.example")
-        assert (answer.status_code, answer["Location"]) == (302, "/admin/")
-        assert client.get("/admin/").status_code == 200
+class TestBackOfficeBackend:
+    def authenticated(self, email: str, password: str = PASSWORD) -> User | None:
+        request = RequestFactory().post("/admin/login/")
+        return authenticate(request, username=email, password=password)
 
-    def test_stays_closed_with_a_wrong_one_and_counts_it(self, firms):
-        client, answer = sign_in("admin@acme.example", "wrong password")
-        assert answer.status_code == 200
-        assert client.get("/admin/").status_code == 302
-        assert len(log_of(firms.acme, "login_failed")) == 1
-        for _ in range(5):
-            sign_in("admin@acme.example", "wrong password")
-        assert sign_in("admin@acme.example")[1].status_code == 200, "blocked even with the right one"
+    def test_knows_who_has_the_right_password(self, firms):
+        user = self.authenticated("Sales@acme.example")
+        assert user is not None
+        assert user.pk == firms.acme.users["sales"]
 
-    def test_closes_at_once_when_the_account_or_the_place_is_gone(self, firms):
-        client, _ = sign_in("sales@acme.example")
-        assert client.get("/admin/").status_code == 200
-        replaced(firms.acme, "sales", is_active=False)
-        assert client.get("/admin/").status_code == 403
-        with system_context("test"), unit_of_work():
-            User.objects.filter(email="sales@acme.example").update(is_active=False)
-        assert client.get("/admin/").status_code == 302
+    def test_counts_wrong_ones_with_those_of_the_api(self, firms):
+        for _ in range(3):
+            assert self.authenticated("sales@acme.example", "wrong password") is None
+        assert [login("sales@acme.example", "wrong password").status_code for _ in range(3)] == [
+            401,
+            401,
+            429,
+        ]
+        assert self.authenticated("sales@acme.example") is None
+        failures = log_of(firms.acme, "login_failed")
+        assert [entry.context.source for entry in failures] == ["admin"] * 3 + ["api"] * 2
 
-    def test_closes_when_the_password_changed(self, firms):
-        client, _ = sign_in("sales@acme.example")
-        with system_context("test"), unit_of_work():
-            user = User.objects.get(email="sales@acme.example")
-            user.set_password("another long secret")
-            user.save()
-        assert client.get("/admin/").status_code == 302
+    def test_forgets_a_session_when_the_account_is_closed_or_the_password_changed(self, firms):
+        for change in ({"is_active": False}, {"password": "another"}):
+            user = self.authenticated("sales@acme.example")
+            assert user is not None
+            request = request_of(firms, "sales")
+            BackOfficeCompanyMiddleware(lambda _: HttpResponse())
+            log_in(request, user)
+            assert get_user(request).pk == user.pk
+            with system_context("test"), unit_of_work():
+                before = {name: getattr(user, name) for name in change}
+                User.objects.filter(pk=user.pk).update(**change)
+            assert get_user(request).is_anonymous
+            with system_context("test"), unit_of_work():
+                User.objects.filter(pk=user.pk).update(**before)
+
+
+def company_seen(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(context.current().company_id))
 
 
 class TestBackOfficeCompanyMiddleware:
@@ -85,30 +91,23 @@ class TestBackOfficeCompanyMiddleware:
         self.answered(request, view)
         [(company_id, source, actor, in_transaction)] = seen
         assert (company_id, source, in_transaction) == (firms.acme.company.pk, "admin", True)
+        assert actor is not None
         assert actor == request.actor
         assert actor.rights.record_scope == "own"
 
     def test_binds_the_company_that_was_chosen(self, firms):
         request = request_of(firms, "both")
-        choose_company(request, "globex")
-        seen = []
-        self.answered(request, lambda _: seen.append(context.current_company_id()) or HttpResponse())
-        assert seen == [firms.globex.company.pk]
+        request.session[CHOSEN] = "globex"
+        assert self.answered(request, company_seen).content.decode() == str(firms.globex.company.pk)
 
-    def test_lets_nobody_choose_a_company_of_others(self, firms):
+    def test_ignores_a_company_of_others(self, firms):
         request = request_of(firms, "sales")
-        with pytest.raises(PermissionDenied):
-            choose_company(request, "globex")
-        request.session["company_slug"] = "globex"
-        seen = []
-        self.answered(request, lambda _: seen.append(context.current_company_id()) or HttpResponse())
-        assert seen == [firms.acme.company.pk]
+        request.session[CHOSEN] = "globex"
+        assert self.answered(request, company_seen).content.decode() == str(firms.acme.company.pk)
 
     def test_leaves_other_paths_alone(self, firms):
-        seen = []
         request = request_of(firms, "admin", "/api/v1/users/")
-        self.answered(request, lambda _: seen.append(context.current().company_id) or HttpResponse())
-        assert seen == [None]
+        assert self.answered(request, company_seen).content == b"None"
 
     @pytest.mark.parametrize(("status", "kept"), [(200, True), (302, True), (400, False), (500, False)])
     def test_undoes_what_a_failing_request_wrote(self, committed_firms, status, kept):
