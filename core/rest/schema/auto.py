@@ -159,7 +159,7 @@ class _Entry:
         if declared.lists:
             found += list_parameters(self.components, entities[declared.lists])
         elif declared.shaped and isinstance(self.view, EntityViewSet):
-            found += shape_parameters(self.view.entity)
+            found += shape_parameters(self.components, self.view.entity)
         return found
 
     def _header_parameters(self) -> list[Schema]:

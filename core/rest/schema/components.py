@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from core.rest.bulk import OPERATIONS
 from core.rest.idempotency import MAX_KEY_LENGTH
+from core.rest.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
 from core.rest.problems import CONTENT_TYPE
 from core.rest.schema.declarations import JSON
 from core.rest.schema.fields import TEXT, UUID, VERSION, Schema, shared_filters
@@ -154,6 +155,36 @@ LOCATION: Schema = {"Location": {"description": "Where the record is.", "schema"
 
 _PRINTABLE = "[!-~\u00a1-\u00ac\u00ae-\u00ff]"
 PARAMETERS: dict[str, Schema] = {
+    "Search": {
+        "name": "search",
+        "in": "query",
+        "description": "Every word must occur; the last may be a beginning. Best first.",
+        "schema": {"type": "string", "maxLength": MAX_SEARCH_LENGTH},
+    },
+    "Page": {
+        "name": "page",
+        "in": "query",
+        "description": "Page from 1.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    },
+    "PageSize": {
+        "name": "page_size",
+        "in": "query",
+        "description": "Records of a page.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    },
+    "Cursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "Walk in constant time: empty to begin, then follow `next`. Not with `page` or `search`.",
+        "schema": {"type": "string"},
+    },
+    "Count": {
+        "name": "count",
+        "in": "query",
+        "description": "Count exactly, whatever it takes.",
+        "schema": {"type": "string", "enum": ["exact"]},
+    },
     "XCompany": {
         "name": "X-Company",
         "in": "header",
@@ -246,8 +277,9 @@ class Components:
             self.add(name, part)
         return self.add(model.__name__, schema)
 
-    def parameter(self, name: str) -> Schema:
-        self._register(ResolvedComponent.PARAMETER, name, PARAMETERS[name])
+    def parameter(self, name: str, parameter: Schema | None = None) -> Schema:
+        """A reference to a parameter; without one given, to one of `PARAMETERS`."""
+        self._register(ResolvedComponent.PARAMETER, name, parameter or PARAMETERS[name])
         return {"$ref": f"#/components/parameters/{name}"}
 
     def problem(self, status: int) -> Schema:

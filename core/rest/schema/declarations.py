@@ -25,10 +25,11 @@ class Content:
 
 @dataclass(frozen=True)
 class EntityShape:
-    """A component of an entity; `suffix` is empty for the record itself."""
+    """A component of an entity; `suffix` is empty for the record itself. The path says the field `below` already."""
 
     entity: str
     suffix: str = ""
+    below: str = ""
 
 
 Shape = (
@@ -52,9 +53,9 @@ def page(entity: str) -> EntityShape:
     return EntityShape(entity, "Page")
 
 
-def created(entity: str) -> EntityShape:
-    """What a client sends to create a record."""
-    return EntityShape(entity, "Input")
+def created(entity: str, *, below: str = "") -> EntityShape:
+    """What a client sends to create a record; below a parent that the path names, without the field for it."""
+    return EntityShape(entity, "Input", below)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.identity.rights import PERMISSION_WORDS
 from core.rest.bulk import MAX_OPERATIONS
-from core.rest.listing import MAX_ORDERING, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
+from core.rest.listing import MAX_ORDERING
 from core.rest.schema.components import Components
 from core.rest.schema.declarations import EntityShape, Operation, created, page, record
 from core.rest.schema.fields import VERSION, Schema, asked, example, or_null, shown, written
@@ -33,9 +33,24 @@ def shape(components: Components, wanted: EntityShape) -> Schema:
     """A reference to a component of an entity: `""`, Input, Replacement, Patch, Upsert, Page, Filter or Bulk."""
     entity = entities[wanted.entity]
     name = component_name(entity) + wanted.suffix
+    if wanted.below:
+        name += f"Below{wanted.below.title().replace('_', '')}"
     if components.knows(name):
         return {"$ref": f"#/components/schemas/{name}"}
-    return components.add(name, _BUILDERS[wanted.suffix](components, entity))
+    schema = _BUILDERS[wanted.suffix](components, entity)
+    return components.add(name, _without(schema, wanted.below) if wanted.below else schema)
+
+
+def _without(schema: Schema, name: str) -> Schema:
+    def left(part: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in part.items() if key != name}
+
+    return {
+        **schema,
+        "required": [needed for needed in schema.get("required", ()) if needed != name],
+        "properties": left(schema["properties"]),
+        "examples": [left(example) for example in schema.get("examples", ())],
+    }
 
 
 def _record(components: Components, entity: Entity) -> Schema:
@@ -243,50 +258,36 @@ def _names(name: str, allowed: list[str], description: str, most: int | None = N
     }
 
 
-def _query(name: str, schema: Schema, description: str) -> Schema:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def shape_parameters(entity: Entity) -> list[Schema]:
-    found = [_names("fields", list(entity.fields), "Only these fields.")]
+def shape_parameters(components: Components, entity: Entity) -> list[Schema]:
+    name = component_name(entity)
+    fields = _names("fields", list(entity.fields), "Only these fields.")
+    found = [components.parameter(f"{name}Fields", fields)]
     relations = [name for name, field in entity.fields.items() if field.is_relation]
     if relations:
-        found.append(_names("expand", relations, "Inline these relations as `<name>_detail`."))
+        expand = _names("expand", relations, "Inline these relations as `<name>_detail`.")
+        found.append(components.parameter(f"{name}Expand", expand))
     return found
 
 
 def list_parameters(components: Components, entity: Entity) -> list[Schema]:
+    name = component_name(entity)
     sortable = [
-        f"{sign}{name}" for name, field in entity.fields.items() if field.sortable for sign in ("", "-")
+        f"{sign}{key}" for key, field in entity.fields.items() if field.sortable for sign in ("", "-")
     ]
+    described = f"Sort keys, `-` for descending; default `{entity.ordering}`."
+    filters = {
+        "name": "filter",
+        "in": "query",
+        "style": "form",
+        "explode": True,
+        "description": "Filters, each a parameter of its own such as `created_at__gte=2026-01-01`; all must hold.",
+        "schema": shape(components, EntityShape(entity.name, "Filter")),
+    }
     return [
-        {
-            "name": "filter",
-            "in": "query",
-            "style": "form",
-            "explode": True,
-            "description": "Filters, each a parameter of its own such as `created_at__gte=2026-01-01`; all must hold.",
-            "schema": shape(components, EntityShape(entity.name, "Filter")),
-        },
-        _names(
-            "ordering", sortable, f"Sort keys, `-` for descending; default `{entity.ordering}`.", MAX_ORDERING
-        ),
-        _query(
-            "search",
-            {"type": "string", "maxLength": MAX_SEARCH_LENGTH},
-            "Every word must occur; the last may be a beginning. Best first.",
-        ),
-        _query("page", {"type": "integer", "minimum": 1, "maximum": 999_999_999}, "Page from 1."),
-        _query(
-            "page_size", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}, "Records of a page."
-        ),
-        _query(
-            "cursor",
-            {"type": "string"},
-            "Walk in constant time: empty to begin, then follow `next`. Not with `page` or `search`.",
-        ),
-        _query("count", {"type": "string", "enum": ["exact"]}, "Count exactly, whatever it takes."),
-        *shape_parameters(entity),
+        components.parameter(f"{name}Filters", filters),
+        components.parameter(f"{name}Ordering", _names("ordering", sortable, described, MAX_ORDERING)),
+        *(components.parameter(each) for each in ("Search", "Page", "PageSize", "Cursor", "Count")),
+        *shape_parameters(components, entity),
     ]
 
 

@@ -202,7 +202,9 @@ def _decimal_pattern(places: int, whole: int, low: Decimal, high: Decimal) -> st
 
 
 def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
+    # Beyond 2^53 a float has no places left.
+    is_whole = value == value.to_integral_value() or abs(value) >= 2**53
+    return int(value) if is_whole else float(value)
 
 
 # --- asked ---------------------------------------------------------------------------------------------------------

@@ -247,7 +247,9 @@ class TestSchemaPages:
         as_yaml = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi"})
 
         assert as_json["Content-Type"] == "application/vnd.oai.openapi+json"
-        assert as_json.json() == yaml.safe_load(as_yaml.content)
+        one, other = as_json.json(), yaml.safe_load(as_yaml.content)
+        assert {part for part in one if one[part] != other.get(part)} == set()
+        assert one.keys() == other.keys()
 
     def test_browses_without_loading_anything_from_elsewhere(self, client: Any, db: None) -> None:
         page = client.get("/api/v1/docs/")
