@@ -111,6 +111,11 @@ class ImportSettings(_Part):
             return {column: [given] if isinstance(given, str) else given for column, given in value.items()}
         return value
 
+    @property
+    def field_mapping_targets(self) -> frozenset[str]:
+        """Every field that a column goes to."""
+        return frozenset(name for names in self.field_mapping.values() for name in names)
+
 
 SETTING_NAMES = tuple(ImportSettings.model_fields)
 

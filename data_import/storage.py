@@ -46,7 +46,9 @@ def store(company_id: UUID, job_id: UUID, blocks: Iterable[bytes]) -> StoredFile
                 size += len(block)
                 if size > MAX_FILE_BYTES:
                     raise TooLarge(
-                        f"A file may have {MAX_FILE_BYTES} bytes.", code="file_too_large", limit=MAX_FILE_BYTES
+                        f"A file may have {MAX_FILE_BYTES} bytes.",
+                        code="file_too_large",
+                        limit=MAX_FILE_BYTES,
                     )
                 digest.update(block)
                 file.write(block)

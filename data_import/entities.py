@@ -1,0 +1,73 @@
+"""Facts of import templates and jobs."""
+
+from __future__ import annotations
+
+from core.entities import Entity, Writes, fact, register
+from data_import.operations import jobs, templates
+
+_SETTINGS = (
+    fact("mode"),
+    fact("match_on"),
+    fact("field_mapping"),
+    fact("transformation_rules"),
+    fact("validation_rules"),
+    fact("required_fields"),
+    fact("options"),
+)
+
+IMPORT_TEMPLATE = register(
+    Entity(
+        name="import_template",
+        plural="import_templates",
+        model_label="data_import.ImportTemplate",
+        facts=(
+            fact("name", key=True, meaning="name", search="A"),
+            fact("description"),
+            fact("entity_type"),
+            fact("file_format"),
+            *_SETTINGS,
+        ),
+        writes=Writes(
+            create=templates.create_import_templates,
+            update=templates.update_import_templates,
+            delete=templates.delete_import_templates,
+        ),
+        ordering="name",
+    )
+)
+
+IMPORT_JOB = register(
+    Entity(
+        name="import_job",
+        plural="import_jobs",
+        model_label="data_import.ImportJob",
+        facts=(
+            fact("owner", meaning="owner", read_only=True),
+            fact("template", read_only=True),
+            fact("entity_type", read_only=True),
+            fact("file_format", read_only=True),
+            *_SETTINGS,
+            fact("file_name", meaning="name", read_only=True),
+            fact("file_sha256", read_only=True, dimension=False),
+            fact("file_size", read_only=True),
+            fact("status", meaning="status", read_only=True),
+            fact("detected", read_only=True),
+            fact("decisions", read_only=True),
+            fact("total_count", read_only=True),
+            fact("valid_count", read_only=True),
+            fact("invalid_count", read_only=True),
+            fact("skipped_count", read_only=True),
+            fact("created_count", read_only=True),
+            fact("updated_count", read_only=True),
+            fact("failed_count", read_only=True),
+            fact("plan_digest", read_only=True, dimension=False),
+            fact("is_dry_run", read_only=True),
+            fact("started_at", read_only=True),
+            fact("finished_at", read_only=True),
+            fact("error", read_only=True),
+        ),
+        internal=frozenset({"file_path"}),
+        writes=Writes(update=jobs.update_import_jobs),
+        title=("file_name",),
+    )
+)

@@ -1,0 +1,212 @@
+"""Staged rows become records: batch by batch, each in one transaction, through the operations that requests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import DataError, IntegrityError, connection, transaction
+
+from core.changes import Outcome, Rows
+from core.changes.rows import sql_types, to_json
+from core.entities import entities
+from core.entities.kinds import Kind
+from core.kernel.errors import DomainError, Fault
+from core.kernel.faultpoints import declare, fault
+from core.kernel.transactions import needs_transaction, retried, savepoint
+from core.tenancy.actors import Actor
+from data_import.compiler.statements import MAX_SHOWN
+from data_import.compiler.targets import Plan, Target
+from data_import.models import ImportBatch, ImportJob, JobStatus
+from data_import.operations.staging import lock_job
+
+declare(
+    "import.chunk.before_insert",
+    "import.chunk.after_insert",
+    "import.chunk.before_commit",
+    "import.chunk.after_commit",
+)
+
+_TABLE = "data_import_importstagingrecord"
+_CONFLICT = Fault("", "conflict", "Another record has this already, or what it refers to is gone.")
+_OUT_OF_RANGE = Fault("", "out_of_range", "A value is out of range.")
+
+Report = Callable[[int], None]
+
+
+class Canceled(Exception):
+    """Somebody canceled the import; what is committed stays."""
+
+
+class Rehearsed(Exception):
+    """Ends the transaction of a rehearsal without a trace."""
+
+
+def commit_all(actor: Actor, job: ImportJob, plan: Plan, now: Callable[[], datetime], report: Report) -> None:
+    """Commit every batch that is not committed yet, in order.
+
+    Raises: Canceled between two batches.
+    """
+    while True:
+        done = retried(lambda: _commit_next(actor, job, plan, now()))
+        if done is None:
+            return
+        fault("import.chunk.after_commit")
+        report(done)
+
+
+def _commit_next(actor: Actor, job: ImportJob, plan: Plan, now: datetime) -> int | None:
+    """The rows of the next batch, committed; None when there is none left."""
+    lock_job(actor, job)
+    if ImportJob.objects.filter(pk=job.pk, status=JobStatus.CANCELED).exists():
+        raise Canceled
+    batch = ImportBatch.objects.filter(job_id=job.pk, committed_at__isnull=True).order_by("number").first()
+    if batch is None:
+        return None
+    _write_batch(actor, job, plan, batch, now)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE data_import_importbatch SET committed_at = %s WHERE id = %s", [now, batch.pk])
+    fault("import.chunk.before_commit")
+    return int(batch.row_count)
+
+
+def rehearse(actor: Actor, job: ImportJob, plan: Plan, now: datetime) -> None:
+    """Write everything, note which rows the operations refuse, and take everything back. The refused become invalid.
+
+    One transaction for all batches, because later rows may refer to earlier ones.
+    """
+    refused: dict[int, tuple[Fault, ...]] = {}
+
+    def work() -> None:
+        lock_job(actor, job)
+        refused.clear()
+        for batch in ImportBatch.objects.filter(job_id=job.pk).order_by("number"):
+            refused.update(_write_batch(actor, job, plan, batch, now))
+        raise Rehearsed
+
+    try:
+        with transaction.atomic():
+            work()
+    except Rehearsed:
+        pass
+    if refused:
+        retried(lambda: _note_refused(actor, job, plan, refused, "invalid"))
+
+
+def _write_batch(
+    actor: Actor, job: ImportJob, plan: Plan, batch: ImportBatch, now: datetime
+) -> dict[int, tuple[Fault, ...]]:
+    needs_transaction()
+    refused: dict[int, tuple[Fault, ...]] = {}
+    with connection.cursor() as cursor:
+        # The planner does not know how many rows a batch has; row by row, joining them takes minutes.
+        cursor.execute("SET LOCAL enable_nestloop = off")
+    fault("import.chunk.before_insert")
+    for action in ("create", "update"):
+        if plan.mode in (action, "upsert"):
+            refused |= _write(actor, job, plan, batch, action, (batch.first_row, batch.last_row), now)
+    fault("import.chunk.after_insert")
+    if refused:
+        _note_refused(actor, job, plan, refused, "failed")
+    return refused
+
+
+def _write(
+    actor: Actor,
+    job: ImportJob,
+    plan: Plan,
+    batch: ImportBatch,
+    action: str,
+    span: tuple[int, int],
+    now: datetime,
+) -> dict[int, tuple[Fault, ...]]:
+    """Rows of a stretch of a batch through the entity's operation. A stretch that fails as a whole is halved until
+    the row is found that does not fit."""
+    entity = entities[job.entity_type]
+    write: Any = getattr(entity.writes, action)
+    rows = _rows(actor, job, plan, batch.number, action, span)
+    try:
+        with savepoint():
+            outcome: Outcome = write(actor=actor, rows=rows, now=now, all_or_none=False)
+            return dict(outcome.refused)
+    except (IntegrityError, DataError, DomainError) as error:
+        first, last = span
+        if first == last:
+            return {first: _faults_of(error)}
+        middle = (first + last) // 2
+        return {
+            **_write(actor, job, plan, batch, action, (first, middle), now),
+            **_write(actor, job, plan, batch, action, (middle + 1, last), now),
+        }
+
+
+def _faults_of(error: Exception) -> tuple[Fault, ...]:
+    if isinstance(error, DomainError):
+        return error.faults or (Fault("", error.code, error.detail),)
+    return (_OUT_OF_RANGE,) if isinstance(error, DataError) else (_CONFLICT,)
+
+
+def _rows(actor: Actor, job: ImportJob, plan: Plan, number: int, action: str, span: tuple[int, int]) -> Rows:
+    """The staged rows as candidates; `ord` is the number of the row in the file."""
+    types = sql_types(plan.view.entity.model)
+    columns = [target.field.column for target in plan.targets]
+    values = ", ".join(
+        f'{_typed(target, types[target.field.column])} AS "{target.field.column}"' for target in plan.targets
+    )
+    where = (
+        "s.company_id = %s::uuid AND s.job_id = %s::uuid AND s.batch_no = %s::integer AND s.status = 'valid' "
+        "AND s.action = %s::varchar AND s.row_no BETWEEN %s::integer AND %s::integer"
+    )
+    params = (actor.company_id, job.pk, number, action, *span)
+    if action == "create":
+        text = f"SELECT s.row_no AS ord, s.id, {values} FROM {_TABLE} s WHERE {where}"
+        return Rows.select(text, params, columns)
+    # A blank cell says nothing about a record that is there: only what is given is set.
+    given = ", ".join(
+        f"'{target.field.column}', CASE WHEN s.mapped[{target.place}] IS NOT NULL THEN true END"
+        for target in plan.targets
+    )
+    text = (
+        f"SELECT s.row_no AS ord, s.match_id AS id, {values}, jsonb_strip_nulls(jsonb_build_object({given})) AS doc "
+        f"FROM {_TABLE} s WHERE {where}"
+    )
+    return Rows(text, params, tuple(columns), None, sparse=True)
+
+
+def _typed(target: Target, sql_type: str) -> str:
+    value = f"s.mapped[{target.place}]"
+    if target.field.kind is Kind.TAGS:
+        return f"{value}::text[]::{sql_type}"
+    return f"{value}::{sql_type}"
+
+
+def _note_refused(
+    actor: Actor, job: ImportJob, plan: Plan, refused: dict[int, tuple[Fault, ...]], status: str
+) -> None:
+    headers = {target.field.name: target for target in plan.targets}
+    documents = []
+    for row_no, faults in refused.items():
+        errors = []
+        for item in faults:
+            target = headers.get(item.path)
+            place = target.columns[0] if target is not None and target.columns else 0
+            errors.append(
+                {
+                    "field": item.path or None,
+                    "column": target.header or None if target is not None else None,
+                    "place": place,
+                    "code": item.code,
+                    "detail": item.detail,
+                }
+            )
+        documents.append({"row_no": row_no, "errors": errors})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""UPDATE {_TABLE} s SET status = %s, errors = (
+  SELECT jsonb_agg((e - 'place') || jsonb_build_object('value', left(s.raw[nullif((e->>'place')::int, 0)], {MAX_SHOWN})))
+  FROM jsonb_array_elements(x.errors) e)
+FROM jsonb_to_recordset(%s::jsonb) AS x(row_no integer, errors jsonb)
+WHERE s.company_id = %s AND s.job_id = %s AND s.row_no = x.row_no""",
+            [status, to_json(documents), actor.company_id, job.pk],
+        )

@@ -1,0 +1,198 @@
+"""Import jobs: upload, settings, start, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from core.access import view
+from core.changes import Outcome, Rows, Rule, WriteSpec, insert, update
+from core.entities import entities
+from core.jobs import cancel as cancel_work
+from core.jobs import enqueue
+from core.kernel.errors import Conflict, Fault, Invalid
+from core.tenancy.actors import Actor
+from data_import.engine.detect import detect
+from data_import.engine.limits import UnusableFile
+from data_import.models import ImportJob, JobStatus
+from data_import.queries import describe_detection
+from data_import.schemas import SETTING_NAMES, ImportSettings, settings_of
+from data_import.storage import StoredFile, path_of, store
+
+RUN = "import.run"
+
+EDITABLE = (JobStatus.UPLOADED, JobStatus.MAPPED, JobStatus.STAGED, JobStatus.FAILED)
+RUNNING = (JobStatus.VALIDATING, JobStatus.IMPORTING)
+ENDED = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS, JobStatus.CANCELED)
+
+_SPEC = WriteSpec(ImportJob)
+_editable = ", ".join(f"'{status}'" for status in EDITABLE)
+# New settings make what was staged with the old ones void.
+_SETTINGS = WriteSpec(
+    ImportJob,
+    derive={
+        "status": "CASE WHEN o.detected = '{}'::jsonb THEN 'uploaded' ELSE 'mapped' END",
+        "plan_digest": "''",
+        "decisions": "'{}'::jsonb",
+        "error": "''",
+        "total_count": "0",
+        "valid_count": "0",
+        "invalid_count": "0",
+        "skipped_count": "0",
+    },
+    rules=(
+        Rule(
+            "conflict",
+            "status",
+            "This import has begun; its settings stay.",
+            f"o.status NOT IN ({_editable})",
+        ),
+    ),
+    also={
+        "staged": "DELETE FROM data_import_importstagingrecord s USING written w "
+        "WHERE s.company_id = w.new_company_id AND s.job_id = w.new_id",
+        "batches": "DELETE FROM data_import_importbatch b USING written w "
+        "WHERE b.company_id = w.new_company_id AND b.job_id = w.new_id",
+    },
+)
+
+
+def change_job(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> None:
+    """Set fields of a job. Needs a transaction."""
+    rows = Rows.of(ImportJob, [{"id": job_id, **values}])
+    update(_SPEC, rows, actor=actor, now=now).raise_if_refused()
+
+
+def update_import_jobs(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
+    """Change settings of jobs that have not begun to import; what was staged is dropped. Needs a transaction."""
+    return update(_SETTINGS, rows, actor=actor, now=now, all_or_none=all_or_none)
+
+
+def require_importer(actor: Actor, entity_type: str, mode: str) -> None:
+    """Raises: Forbidden unless the actor may write what the import writes; Invalid for what cannot be imported."""
+    entity = entities.find(entity_type)
+    if entity is None or entity.writes.create is None:
+        raise Invalid(
+            faults=[Fault("entity_type", "not_a_choice", "There is no such entity to import into.")]
+        )
+    seen = view(entity, actor)
+    if mode != "update":
+        seen.require("create")
+    if mode != "create":
+        seen.require("update")
+
+
+def create_job(
+    *,
+    actor: Actor,
+    job_id: UUID,
+    entity_type: str,
+    settings: ImportSettings,
+    file_name: str,
+    blocks: Iterable[bytes],
+    now: datetime,
+    template_id: UUID | None = None,
+) -> StoredFile:
+    """Store a file and make its job. Needs a transaction. The file lies there before the job does.
+
+    Raises: Forbidden, Invalid, TooLarge.
+    """
+    require_importer(actor, entity_type, settings.mode)
+    file = store(actor.company_id, job_id, blocks)
+    row = {
+        "id": job_id,
+        "owner": actor.user_id,
+        "template": template_id,
+        "entity_type": entity_type,
+        "file_name": _printable(file_name),
+        "file_path": file.path,
+        "file_sha256": file.sha256,
+        "file_size": file.size,
+        **settings.model_dump(mode="json"),
+    }
+    insert(_SPEC, Rows.of(ImportJob, [row]), actor=actor, now=now).raise_if_refused()
+    return file
+
+
+def _printable(name: str) -> str:
+    """The last part of a name, as it may be shown."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(character for character in last if character.isprintable())[:255] or "file"
+
+
+def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, Any]:
+    """Find out what the job's file is, and propose a mapping where none is set. Needs a transaction.
+
+    Raises: Invalid (code of `UnusableFile`), Conflict when the import has begun.
+    """
+    if job.status not in EDITABLE:
+        raise Conflict("This import has begun.", code="import_has_begun")
+    settings = settings_of(job)
+    try:
+        found = detect(path_of(job.file_path), hints=settings.options.hints)
+    except UnusableFile as bad:
+        raise Invalid(bad.detail, code=bad.code) from None
+    detected = describe_detection(found, view(entities[job.entity_type], actor))
+    values: dict[str, Any] = {"detected": detected, "status": JobStatus.MAPPED, "error": ""}
+    if not settings.field_mapping:
+        values["field_mapping"] = {item["column"]: [item["field"]] for item in detected["suggestions"]}
+    change_job(actor, job.pk, now, **values)
+    return detected
+
+
+def start_job(
+    *, actor: Actor, job: ImportJob, now: datetime, dry_run: bool = False, digest: str = ""
+) -> None:
+    """Have a worker carry the job on: to its plan (`dry_run`) or to the end. Needs a transaction.
+
+    Raises: Forbidden, Conflict (`plan_changed` when `digest` is not that of the plan as it stands; `import_ended`).
+    """
+    require_importer(actor, job.entity_type, job.mode)
+    if job.status in ENDED:
+        raise Conflict("This import has ended.", code="import_ended")
+    if digest and digest != job.plan_digest:
+        raise Conflict("The plan is not the one you saw.", code="plan_changed", plan_digest=job.plan_digest)
+    status = job.status
+    if status in (JobStatus.UPLOADED, JobStatus.FAILED):
+        status = JobStatus.MAPPED
+    change_job(
+        actor, job.pk, now, is_dry_run=dry_run, status=status, error="", started_at=job.started_at or now
+    )
+    enqueue(kind=RUN, payload={"job": str(job.pk)}, now=now, key=str(job.pk))
+
+
+def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:
+    """Stop at the next boundary between batches; what is in stays in. Needs a transaction.
+
+    Raises: Conflict when the import has ended.
+    """
+    if job.status in ENDED:
+        raise Conflict("This import has ended.", code="import_ended")
+    change_job(actor, job.pk, now, status=JobStatus.CANCELED, finished_at=now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM core_job WHERE company_id = %s AND kind = %s AND key = %s AND state = 'open'",
+            [actor.company_id, RUN, str(job.pk)],
+        )
+        for (work,) in cursor.fetchall():
+            cancel_work(work, now=now)
+
+
+__all__ = [
+    "EDITABLE",
+    "ENDED",
+    "RUN",
+    "RUNNING",
+    "SETTING_NAMES",
+    "cancel_job",
+    "change_job",
+    "create_job",
+    "detect_job",
+    "require_importer",
+    "start_job",
+    "update_import_jobs",
+]

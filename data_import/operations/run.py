@@ -1,0 +1,185 @@
+"""A job from where it stands to its plan or its end. Whoever dies on the way, the next one goes on from the last commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from core.identity.queries import list_actors_of_user
+from core.kernel.errors import DomainError, Invalid
+from core.kernel.transactions import retried, unit_of_work
+from core.tenancy.actors import Actor, system_actor
+from core.tenancy.context import actor_context
+from data_import.models import ImportJob, JobStatus
+from data_import.operations import commit, plan, staging
+from data_import.operations.jobs import ENDED, change_job, require_importer
+from data_import.queries import Counts, count_rows
+
+# Phase, rows done in it, rows in all (0 when not known yet).
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Where a run left its job."""
+
+    status: str
+    counts: Counts
+    plan_digest: str
+    error: str = ""
+    faults: tuple[Any, ...] = ()
+
+
+def _no_report(phase: str, done: int, total: int) -> None:
+    return None
+
+
+def actor_of(job: ImportJob) -> Actor:
+    """Who the job works as: its owner, with the rights of this moment.
+
+    Raises: Invalid when the owner is no member any more.
+    """
+    if job.owner_id is None:
+        return system_actor(job.company_id)
+    company_id = job.company_id
+    for actor in list_actors_of_user(job.owner_id).values():
+        if actor.company_id == company_id:
+            return actor
+    raise Invalid("The owner of this import is no member any more.", code="owner_gone")
+
+
+def run_import(
+    *, actor: Actor, job_id: UUID, report: Report = _no_report, clock: Callable[[], datetime] = timezone.now
+) -> Ended:
+    """Carry a job on: stage, check, plan, and unless it is a dry run commit. Opens its own transactions.
+
+    A refusal of the whole file ends in the answer's `error`, with the job at `mapped` (settings can help) or `failed`.
+    """
+    with actor_context(actor, source="import"):
+        try:
+            return _run(actor, job_id, report, clock)
+        except commit.Canceled:
+            return retried(lambda: _finish(actor, job_id, JobStatus.CANCELED, clock()))
+        except DomainError:
+            return retried(lambda: _refuse(actor, job_id, refusal, clock()))
+
+
+def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetime]) -> Ended:
+    with unit_of_work():
+        job = ImportJob.objects.get(pk=job_id)
+        if job.status in ENDED:
+            return Ended(job.status, count_rows(job.company_id, job.pk), job.plan_digest, job.error)
+        require_importer(actor, job.entity_type, job.mode)
+        prepared = staging.prepare(actor, job)
+    if not job.plan_digest:
+        retried(lambda: _begin(actor, job_id, prepared, clock()))
+        _stage(actor, job_id, prepared, report, clock)
+    with unit_of_work():
+        job = ImportJob.objects.get(pk=job_id)
+    if job.is_dry_run:
+        return Ended(job.status, _counts(job), job.plan_digest)
+    if job.status == JobStatus.CANCELED:
+        raise commit.Canceled
+    if job.status != JobStatus.IMPORTING:
+        retried(lambda: change_job(actor, job_id, clock(), status=JobStatus.IMPORTING))
+    return _commit(actor, job, prepared, report, clock)
+
+
+def _begin(actor: Actor, job_id: UUID, prepared: staging.Prepared, now: datetime) -> None:
+    job = ImportJob.objects.get(pk=job_id)
+    change_job(
+        actor,
+        job_id,
+        now,
+        status=JobStatus.VALIDATING,
+        decisions=prepared.decisions,
+        error="",
+        started_at=job.started_at or now,
+    )
+
+
+def _stage(
+    actor: Actor, job_id: UUID, prepared: staging.Prepared, report: Report, clock: Callable[[], datetime]
+) -> None:
+    with unit_of_work():
+        job = ImportJob.objects.get(pk=job_id)
+    done = 0
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        report("checking", done, 0)
+
+    staging.stage_file(actor, job, prepared, told)
+    if not done:
+        raise Invalid("The file has no records.", code="no_records")
+
+    def settle() -> None:
+        staging.lock_job(actor, job)
+        now = ImportJob.objects.get(pk=job_id)
+        if now.status == JobStatus.VALIDATING:
+            digest = plan.settle(actor, now, prepared.plan)
+            _note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
+
+    retried(settle)
+    if job.is_dry_run:
+        commit.rehearse(actor, job, prepared.plan, clock())
+
+        def redigest() -> None:
+            again = ImportJob.objects.get(pk=job_id)
+            _note_counts(actor, job_id, clock(), plan_digest=plan.digest_of(actor, again))
+
+        retried(redigest)
+
+
+def _commit(
+    actor: Actor, job: ImportJob, prepared: staging.Prepared, report: Report, clock: Callable[[], datetime]
+) -> Ended:
+    done = 0
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        report("importing", done, job.total_count)
+
+    commit.commit_all(actor, job, prepared.plan, clock, told)
+    return retried(lambda: _finish(actor, job.pk, None, clock()))
+
+
+def _counts(job: ImportJob) -> Counts:
+    with unit_of_work():
+        return count_rows(job.company_id, job.pk)
+
+
+def _note_counts(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> Counts:
+    counts = count_rows(actor.company_id, job_id)
+    numbers = {f"{name}_count": number for name, number in asdict(counts).items()}
+    # Rows that were written were valid when they were planned.
+    numbers["valid_count"] += counts.written
+    change_job(actor, job_id, now, **numbers, **values)
+    return counts
+
+
+def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> Ended:
+    counts = count_rows(actor.company_id, job_id)
+    if status is None:
+        bad = counts.invalid + counts.failed
+        status = JobStatus.COMPLETED_WITH_ERRORS if bad else JobStatus.COMPLETED
+    _note_counts(actor, job_id, now, status=status, finished_at=now)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT plan_digest FROM data_import_importjob WHERE id = %s", [job_id])
+        digest = cursor.fetchone()[0]
+    return Ended(status, counts, digest)
+
+
+def _refuse(actor: Actor, job_id: UUID, refusal: DomainError, now: datetime) -> Ended:
+    counts = count_rows(actor.company_id, job_id)
+    status = JobStatus.FAILED if counts.total else JobStatus.MAPPED
+    _note_counts(actor, job_id, now, status=status, error=refusal.detail[:2_000])
+    return Ended(status, counts, "", refusal.detail, refusal.faults)

@@ -1,0 +1,189 @@
+"""Reads of imports: what a file is, what its rows are, how far a job is, what its plan would do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from core.access import EntityView
+from core.access.modes import Mode
+from core.entities import Field
+from core.entities.kinds import Kind
+from data_import.compiler.targets import FULL_NAME, NAME_PARTS
+from data_import.compiler.verdicts import READABLE
+from data_import.engine.detect import Detection
+from data_import.engine.mapping import Target, suggest_mapping
+
+_MAPPED_KINDS = {
+    Kind.EMAIL: "email",
+    Kind.PHONE: "phone",
+    Kind.URL: "url",
+    Kind.DATE: "date",
+    Kind.DATETIME: "datetime",
+    Kind.INTEGER: "number",
+    Kind.DECIMAL: "number",
+    Kind.MONEY: "number",
+    Kind.BOOLEAN: "boolean",
+    Kind.CHOICE: "choice",
+    Kind.RELATION: "relation",
+    Kind.PERSON: "relation",
+}
+MAX_SAMPLE_ROWS = 20
+
+# What a row is now, from `s` (staging) and `b` (its batch).
+ROW_STATUS = (
+    "CASE WHEN s.status = 'valid' AND b.committed_at IS NOT NULL "
+    "THEN CASE s.action WHEN 'update' THEN 'updated' ELSE 'created' END ELSE s.status END"
+)
+ROWS = (
+    "data_import_importstagingrecord s LEFT JOIN data_import_importbatch b "
+    "ON b.company_id = s.company_id AND b.job_id = s.job_id AND b.number = s.batch_no"
+)
+
+
+def importable(seen: EntityView) -> list[Field]:
+    """The fields that the actor may fill from a file."""
+    return [
+        field
+        for name, field in seen.fields.items()
+        if seen.modes[name] is Mode.EDIT and not field.read_only and field.kind in READABLE
+    ]
+
+
+def describe_detection(found: Detection, seen: EntityView) -> dict[str, Any]:
+    """What was found, as JSON, with a proposed mapping."""
+    fields = importable(seen)
+    offered = [
+        Target(
+            name=field.name,
+            label=field.label,
+            kind=_MAPPED_KINDS.get(field.kind, "text"),
+            choices=tuple(text for pair in field.choices for text in pair),
+        )
+        for field in fields
+    ]
+    names = {field.name for field in fields}
+    if set(NAME_PARTS) <= names and FULL_NAME not in names:
+        offered.append(Target(FULL_NAME, "Full name"))
+    suggestions = suggest_mapping(found.headers, found.sample_rows, offered)
+    return {
+        "format": found.kind,
+        "encoding": found.encoding,
+        "has_bom": found.bom,
+        "delimiter": found.delimiter,
+        "quote": found.quote,
+        "newline": found.newline,
+        "header_row": found.header_row,
+        "headers": list(found.headers),
+        "raw_headers": list(found.raw_headers),
+        "sample_rows": [list(row) for row in found.sample_rows[:MAX_SAMPLE_ROWS]],
+        "warnings": [
+            {"code": notice.code, "detail": notice.detail, "column": notice.column}
+            for notice in found.warnings
+        ],
+        "evidence": list(found.evidence),
+        "suggestions": [
+            {
+                "column": item.column,
+                "field": item.target,
+                "confidence": item.confidence,
+                "reason": item.reason,
+            }
+            for item in suggestions
+        ],
+        "fields": [
+            {"name": field.name, "label": field.label, "kind": str(field.kind), "required": field.required}
+            for field in fields
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of a job by what became of them."""
+
+    total: int = 0
+    valid: int = 0
+    invalid: int = 0
+    skipped: int = 0
+    created: int = 0
+    updated: int = 0
+    failed: int = 0
+
+    @property
+    def written(self) -> int:
+        return self.created + self.updated
+
+
+def count_rows(company_id: UUID, job_id: UUID) -> Counts:
+    """Counted from the rows themselves."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {ROW_STATUS}, count(*) FROM {ROWS} WHERE s.company_id = %s AND s.job_id = %s GROUP BY 1",
+            [company_id, job_id],
+        )
+        found = dict(cursor.fetchall())
+    return Counts(
+        total=sum(found.values()),
+        **{
+            name: found.get(name, 0)
+            for name in ("valid", "invalid", "skipped", "created", "updated", "failed")
+        },
+    )
+
+
+def list_rows(
+    company_id: UUID, job_id: UUID, *, status: str = "", after: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Staged rows in the order of the file, behind row `after`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT s.row_no, s.raw, s.mapped, s.errors::text, {ROW_STATUS}, s.action, "
+            f"coalesce(s.match_id, CASE WHEN b.committed_at IS NOT NULL AND s.status = 'valid' THEN s.id END) "
+            f"FROM {ROWS} WHERE s.company_id = %s AND s.job_id = %s AND s.row_no > %s "
+            f"AND (%s = '' OR {ROW_STATUS} = %s) ORDER BY s.row_no LIMIT %s",
+            [company_id, job_id, after, status, status, limit],
+        )
+        rows = cursor.fetchall()
+    return [
+        {
+            "row": row_no,
+            "status": now,
+            "action": action,
+            "raw": raw,
+            "mapped": mapped,
+            "errors": json.loads(errors) if errors else [],
+            "record": str(record) if record else None,
+        }
+        for row_no, raw, mapped, errors, now, action, record in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, counted from what is committed."""
+
+    status: str
+    phase: str
+    done: int
+    total: int
+
+
+def get_progress(job: Any) -> Progress:
+    """Two indexed reads, whatever the size of the job."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(row_count), 0), coalesce(sum(row_count) FILTER (WHERE committed_at IS NOT NULL), 0) "
+            "FROM data_import_importbatch WHERE company_id = %s AND job_id = %s",
+            [job.company_id, job.pk],
+        )
+        staged, committed = cursor.fetchone()
+    if job.status in ("uploaded", "mapped"):
+        return Progress(job.status, "waiting", 0, job.total_count)
+    if job.status == "validating":
+        return Progress(job.status, "checking", staged, job.total_count)
+    return Progress(job.status, "importing", committed, staged)
