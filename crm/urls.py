@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import path
 
 from core.rest.routing import EntityRouter
 from crm import views
 
-_LIST = {"get": "list", "post": "create"}
-_RECORD = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+_LIST: dict[str, Any] = {"get": "list", "post": "create"}
+_RECORD: dict[str, Any] = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
     path(

@@ -286,7 +286,12 @@ class StagesOfPipelineViewSet(_NestedViewSet):
     entity_name = "pipeline_stage"
     parent_name = "pipeline"
 
-    @documented(request=created("pipeline_stage", below="pipeline"), response=record("pipeline_stage"), status=201, shaped=True)
+    @documented(
+        request=created("pipeline_stage", below="pipeline"),
+        response=record("pipeline_stage"),
+        status=201,
+        shaped=True,
+    )
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Add a stage to the pipeline."""
         return self._create_below(request)
@@ -298,7 +303,12 @@ class ProductsOfDealViewSet(_NestedViewSet):
     entity_name = "deal_product"
     parent_name = "deal"
 
-    @documented(request=created("deal_product", below="deal"), response=record("deal_product"), status=201, shaped=True)
+    @documented(
+        request=created("deal_product", below="deal"),
+        response=record("deal_product"),
+        status=201,
+        shaped=True,
+    )
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Add a line to the deal; its amount becomes the sum of its lines."""
         return self._create_below(request)
@@ -317,7 +327,9 @@ class ActivitiesOfDealViewSet(_NestedViewSet):
     entity_name = "activity"
     parent_name = "deal"
 
-    @documented(request=created("activity", below="deal"), response=record("activity"), status=201, shaped=True)
+    @documented(
+        request=created("activity", below="deal"), response=record("activity"), status=201, shaped=True
+    )
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Add an activity to the deal."""
         return self._create_below(request)

@@ -276,7 +276,8 @@ def _closing_stage(actor: Actor, deal_id: UUID, stage_type: str) -> tuple[str, U
     )
     if not found:
         raise NotFound()
-    return found[0]  # type: ignore[return-value]
+    status, stage_id = found[0]
+    return status, stage_id
 
 
 def _reopening_stage(actor: Actor, deal_id: UUID) -> tuple[str, UUID]:
@@ -294,4 +295,5 @@ def _reopening_stage(actor: Actor, deal_id: UUID) -> tuple[str, UUID]:
     )
     if not found:
         raise NotFound()
-    return found[0]  # type: ignore[return-value]
+    status, stage_id = found[0]
+    return status, stage_id

@@ -158,7 +158,7 @@ def _refuse_cycles(model: type[models.Model], column: str, outcome: Outcome) -> 
         "WITH RECURSIVE up AS ("
         f"SELECT id AS start, {column} AS id FROM {table} WHERE id = ANY(%s) AND {column} IS NOT NULL "
         f"UNION SELECT up.start, x.{column} FROM {table} x JOIN up ON x.id = up.id WHERE x.{column} IS NOT NULL"
-        ") SELECT FROM up WHERE id = start LIMIT 1",
+        ") SELECT 1 FROM up WHERE id = start LIMIT 1",
         (list(outcome.ids.values()),),
     )
     if found:

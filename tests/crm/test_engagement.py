@@ -8,6 +8,7 @@ import pytest
 
 from core.changes import Rows
 from core.changes.models import ChangeLog
+from core.identity.operations.companies import update_company
 from crm.models import Activity, Note, Task
 from crm.operations import create_activities, create_notes, create_tasks, update_notes
 from crm.operations.engagement import render_markdown
@@ -110,10 +111,7 @@ class TestActivities:
 
 class TestTasks:
     def test_know_their_day_from_their_moment_in_the_companys_zone(self, acme, globex):
-        acme.company.timezone = "Pacific/Auckland"
         with acme.acting() as actor:
-            from core.identity.operations.companies import update_company
-
             update_company(actor, changes={"timezone": "Pacific/Auckland"}, now=NOW)
             task = make_task(actor, due_at="2026-05-20T13:00:00Z")
         assert task.due_date == date(2026, 5, 21)

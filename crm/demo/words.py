@@ -1,0 +1,201 @@
+"""The words the demo company is made of. Every web and mail domain ends in `.example`, which nobody can register."""
+
+from __future__ import annotations
+
+FIRST_NAMES = tuple(
+    "Ada Adrian Aisha Alba Amir Ana Andrea Anton Aylin Beatriz Ben Camille Carlos Chiara Chloe Daniel David Diego Elena "
+    "Elif Emma Emre Erik Fatima Felix Freya Gabriel Giulia Grace Hana Hannah Henrik Hugo Ingrid Isabel Ivan Jakub James "
+    "Joana Jonas Julia Kai Karin Kenji Lars Laura Lea Leo Liam Lina Lucas Luis Maja Marco Maria Marta Mateo Max Maya Mei "
+    "Mia Milan Nadia Nina Noah Nora Oliver Olivia Omar Oscar Paula Pedro Priya Rafael Ravi Rosa Ruth Samira Sara Sofia "
+    "Stefan Tariq Thea Theo Tomas Valentina Victor Wei Yara Yuki Zoe".split()
+)
+LAST_NAMES = tuple(
+    "Ahmed Almeida Andersson Baker Bauer Becker Bennett Bernard Bianchi Brown Carter Castillo Chen Clarke Costa Cruz Dahl "
+    "Davies Demir Diaz Dubois Eriksen Evans Fernandez Ferrari Fischer Fontaine Foster Garcia Gomez Gray Gupta Haas Hansen "
+    "Harris Hoffmann Hughes Ibrahim Ito Jansen Johansson Jones Kaya Keller Khan Kim Kowalski Kruger Kumar Lambert Larsen "
+    "Lee Lehmann Lopez Martin Martinez Meyer Miller Moreau Moreno Morgan Mori Murphy Navarro Nguyen Nielsen Novak Nowak "
+    "Okafor Oliveira Olsen Parker Patel Pereira Petrov Ramos Reyes Ricci Rivera Romano Rossi Roux Ruiz Santos Sato "
+    "Schmidt Schneider Schulz Silva Singh Smit Suzuki Tanaka Taylor Torres Visser Vogel Wagner Walsh Wang Weber Wilson "
+    "Winkler Wright Yamamoto Yilmaz Young Zhang Zimmermann".split()
+)
+TITLES = (
+    "Chief executive officer",
+    "Chief financial officer",
+    "Chief technology officer",
+    "Head of procurement",
+    "Head of operations",
+    "Head of marketing",
+    "IT director",
+    "Purchasing manager",
+    "Operations manager",
+    "Project manager",
+    "Plant manager",
+    "Office manager",
+    "Systems engineer",
+    "Data analyst",
+    "Consultant",
+)
+DEPARTMENTS = ("Management", "Finance", "IT", "Purchasing", "Operations", "Marketing", "Sales", "Logistics")
+
+COMPANY_ROOTS = tuple(
+    "Alder Amber Anchor Apex Arbor Aurora Beacon Birch Bluebird Bridge Bright Canyon Cedar Cinder Clear Cobalt Copper "
+    "Coral Crest Delta Dune Ember Falcon Fern Fjord Flint Forge Glacier Granite Harbor Hazel Helix Heron Horizon Indigo "
+    "Iris Juniper Kestrel Lark Linden Lumen Maple Meadow Meridian Mistral Nimbus North Oak Onyx Orbit Orchard Otter "
+    "Pine Pioneer Polar Prairie Quarry Quartz Raven Redwood River Rowan Saffron Sable Sierra Silver Slate Solstice "
+    "Sparrow Spruce Stellar Sterling Summit Swift Tern Terra Thistle Tide Timber Valley Vertex Violet Walnut Wave "
+    "Willow Zephyr".split()
+)
+COMPANY_NOUNS = tuple(
+    "Analytics Automation Bakery Bikes Brands Capital Chemicals Clinics Coffee Components Construction Controls Dairy "
+    "Data Design Devices Diagnostics Dynamics Electric Energy Engineering Fabrics Farms Films Foods Freight Furniture "
+    "Games Garments Glass Health Hotels Instruments Insurance Labs Learning Legal Logistics Machines Marine Materials "
+    "Media Metals Mobility Motors Networks Optics Outdoor Packaging Paper Partners Pharma Plastics Power Press Print "
+    "Properties Rail Retail Robotics Security Services Software Solar Sports Steel Studios Supplies Systems Textiles "
+    "Tools Toys Trading Transport Travel Ventures Water Wines".split()
+)
+INDUSTRIES = (
+    "Agriculture",
+    "Automotive",
+    "Construction",
+    "Consumer goods",
+    "Education",
+    "Energy",
+    "Financial services",
+    "Food and beverage",
+    "Health care",
+    "Hospitality",
+    "Logistics",
+    "Manufacturing",
+    "Media",
+    "Professional services",
+    "Real estate",
+    "Retail",
+    "Software",
+    "Telecommunications",
+)
+# city, state, country, first digits of its postal codes and how many follow, first digits of its phone numbers and how
+# many follow, legal form of its companies, a street (%s where the number goes)
+CITIES = (
+    ("Berlin", "Berlin", "DE", "10", 3, "+493023125", 3, "GmbH", "Lindenstraße %s"),
+    ("Hamburg", "Hamburg", "DE", "20", 3, "+494066969", 3, "GmbH", "Hafenstraße %s"),
+    ("Munich", "Bavaria", "DE", "80", 3, "+498999998", 3, "AG", "Gartenweg %s"),
+    ("Vienna", "Vienna", "AT", "10", 2, "+4315123", 3, "GmbH", "Ringgasse %s"),
+    ("Zurich", "Zurich", "CH", "80", 2, "+4144668", 4, "AG", "Seestrasse %s"),
+    ("Paris", "Île-de-France", "FR", "750", 2, "+33199", 6, "SAS", "%s rue des Tilleuls"),
+    ("Lyon", "Auvergne-Rhône-Alpes", "FR", "690", 2, "+33465", 6, "SARL", "%s quai du Port"),
+    ("Madrid", "Madrid", "ES", "280", 2, "+34910", 6, "SL", "Calle del Olmo %s"),
+    ("Lisbon", "Lisbon", "PT", "10", 2, "+35121", 7, "Lda", "Rua do Cais %s"),
+    ("Milan", "Lombardy", "IT", "201", 2, "+3902", 7, "SpA", "Via dei Pini %s"),
+    ("Amsterdam", "North Holland", "NL", "10", 2, "+3120", 7, "BV", "Havenweg %s"),
+    ("Copenhagen", "Capital Region", "DK", "21", 2, "+4532", 6, "ApS", "Strandvej %s"),
+    ("Stockholm", "Stockholm", "SE", "111", 2, "+468", 7, "AB", "Björkgatan %s"),
+    ("Warsaw", "Masovia", "PL", "01", 3, "+4822", 7, "SA", "Lipowa %s"),
+    ("London", "England", "GB", "EC1A ", 1, "+4420794600", 2, "Ltd", "%s Harbour Street"),
+    ("Manchester", "England", "GB", "M", 2, "+441614960", 3, "Ltd", "%s Mill Lane"),
+    ("Dublin", "Leinster", "IE", "D0", 1, "+35318", 6, "Ltd", "%s Quay Street"),
+    ("New York", "NY", "US", "100", 2, "+1212555", 4, "Inc", "%s Maple Avenue"),
+    ("Austin", "TX", "US", "787", 2, "+1512555", 4, "LLC", "%s River Road"),
+    ("Chicago", "IL", "US", "606", 2, "+1312555", 4, "Inc", "%s Lake Street"),
+    ("San Francisco", "CA", "US", "941", 2, "+1415555", 4, "Inc", "%s Hill Street"),
+    ("Seattle", "WA", "US", "981", 2, "+1206555", 4, "LLC", "%s Pine Street"),
+    ("Toronto", "ON", "CA", "M5V ", 1, "+1416555", 4, "Inc", "%s King Street"),
+    ("Sydney", "NSW", "AU", "20", 2, "+6125550", 4, "Pty Ltd", "%s Harbour Road"),
+    ("Tokyo", "Tokyo", "JP", "100", 4, "+8135", 7, "KK", "%s Sakura-dori"),
+    ("Singapore", "", "SG", "01", 4, "+656", 7, "Pte Ltd", "%s Orchard Lane"),
+)
+
+# sku, name, family, type, unit, list price, cost, billing period
+PRODUCTS = (
+    ("PL-100", "Platform starter", "Platform", "subscription", "seat", 240, 40, "yearly"),
+    ("PL-200", "Platform team", "Platform", "subscription", "seat", 480, 70, "yearly"),
+    ("PL-300", "Platform enterprise", "Platform", "subscription", "seat", 900, 120, "yearly"),
+    ("AD-110", "Analytics add-on", "Add-ons", "subscription", "seat", 120, 15, "yearly"),
+    ("AD-120", "Mobile add-on", "Add-ons", "subscription", "seat", 60, 10, "yearly"),
+    ("SV-010", "Onboarding", "Services", "service", "day", 1400, 700, "one_time"),
+    ("SV-020", "Integration", "Services", "service", "day", 1600, 800, "one_time"),
+    ("SV-030", "Training", "Services", "service", "day", 1200, 500, "one_time"),
+    ("SV-040", "Premium support", "Services", "service", "month", 650, 200, "monthly"),
+    ("HW-500", "Gateway device", "Hardware", "goods", "piece", 780, 410, "one_time"),
+    ("HW-510", "Sensor kit", "Hardware", "goods", "piece", 210, 95, "one_time"),
+    ("BN-900", "Launch bundle", "Bundles", "bundle", "piece", 9500, 4200, "one_time"),
+)
+# What a deal is about.
+OFFERS = (
+    "platform rollout",
+    "team licenses",
+    "renewal",
+    "pilot",
+    "sensor network",
+    "analytics project",
+    "integration",
+    "support contract",
+    "second site",
+    "expansion",
+)
+TAGS = {
+    "key account": "#b45309",
+    "newsletter": "#0f766e",
+    "partner network": "#4338ca",
+    "reference": "#15803d",
+    "trade fair": "#be185d",
+    "at risk": "#b91c1c",
+    "upsell": "#1d4ed8",
+}
+NEXT_STEPS = (
+    "Send the proposal",
+    "Call about open questions",
+    "Meet the decision maker",
+    "Agree on the scope",
+    "Wait for the budget round",
+    "Show the new release",
+    "Get the contract signed",
+)
+NEEDS = (
+    "Wants to replace spreadsheets",
+    "Old system is out of support next year",
+    "Several sites need one view",
+    "Looks for better reports",
+    "Growing team, needs structure",
+)
+# subject ending (after the kind of activity), by type
+CALLS = ("First call", "Follow-up call", "Call about pricing", "Call about the contract", "Check-in call")
+MAILS = ("Introduction", "Sent brochure", "Sent proposal", "Answered questions", "Sent revised offer")
+MEETINGS = ("Kick-off meeting", "Scoping workshop", "Quarterly review", "Contract meeting", "On-site visit")
+DEMOS = ("Product demo", "Demo for the team", "Demo of the analytics add-on", "Technical deep dive")
+TASKS = (
+    "Prepare the proposal",
+    "Call back",
+    "Send contract",
+    "Check credit limit",
+    "Update contact details",
+    "Plan the next meeting",
+    "Send reference list",
+    "Ask for feedback",
+)
+NOTES = (
+    "Budget is **approved** for this year; the decision lies with the head of operations.",
+    "They compare us with two others.\n\n- price matters less than support\n- a pilot would help",
+    "Prefers mail over phone. *Do not call on Fridays.*",
+    "Renewal is due in spring; ask about a second site then.",
+    "Met at the trade fair, very interested in the sensor kit.",
+    "Legal wants changes in the contract:\n\n1. payment within 45 days\n2. data stays in the country",
+    "Happy with the onboarding and willing to be a **reference**.",
+    "New management since last month, check who decides now.",
+)
+COMPETITORS = ("Nordic Suite", "Bluestone", "Kite CRM", "In-house solution")
+
+# e-mail name, first name, last name, role; the first seven after the managers report to the first or second in turn
+PEOPLE = (
+    ("admin", "Ada", "Lindqvist", "admin", ""),
+    ("manager", "Marcus", "Weber", "manager", "admin"),
+    ("helena.costa", "Helena", "Costa", "manager", "admin"),
+    ("sales", "Sam", "Okafor", "sales", "manager"),
+    ("lena.fischer", "Lena", "Fischer", "sales", "manager"),
+    ("tomas.novak", "Tomas", "Novak", "sales", "manager"),
+    ("yuki.tanaka", "Yuki", "Tanaka", "sales", "manager"),
+    ("grace.walsh", "Grace", "Walsh", "sales", "helena.costa"),
+    ("omar.khan", "Omar", "Khan", "sales", "helena.costa"),
+    ("julia.romano", "Julia", "Romano", "sales", "helena.costa"),
+    ("diego.ramos", "Diego", "Ramos", "lead qualifier", "helena.costa"),
+    ("viewer", "Vera", "Larsen", "viewer", "admin"),
+)
