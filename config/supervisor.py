@@ -94,6 +94,7 @@ class Supervisor:
         if not os.environ.get("REDIS_URL"):
             self._step("Redis", self._servers.ensure_redis)
         self._command("Migrations", "migrate", interactive=False)
+        self._command("Assets", "build_assets")
         sign_in = "manage.py create_company makes a company and its first account."
         if self.demo and "seed_demo" in get_commands():
             sign_in = self._command("Demo company", "seed_demo")

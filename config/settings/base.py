@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.templatetags.static import static
+
 from config.env import Environment
 from config.home import PROJECT_DIR
 
@@ -25,8 +27,9 @@ INSTALLED_APPS = [
     "integrations",
     "analytics",
     "marketplace",
-    "unfold",
-    "django.contrib.admin",
+    # The theme without its own admin site; ours follows.
+    "unfold.apps.BasicAppConfig",
+    "core.backoffice.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -47,7 +50,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "core.rest.middleware.BackOfficeCompanyMiddleware",
+    "core.backoffice.middleware.BackOfficeCompanyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -107,7 +110,7 @@ LANGUAGE_CODE = "en-us"
 AUTH_USER_MODEL = "core.User"
 LOGIN_URL = "admin:login"
 PASSWORD_HASHERS = ["core.identity.hashers.Argon2idHasher"]
-AUTHENTICATION_BACKENDS = ["core.rest.middleware.BackOfficeBackend"]
+AUTHENTICATION_BACKENDS = ["core.backoffice.middleware.BackOfficeBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -148,7 +151,31 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [],
 }
 
-UNFOLD: dict[str, Any] = {"SITE_TITLE": "Atrium CRM", "SITE_HEADER": "Atrium CRM"}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Atrium CRM",
+    "SITE_HEADER": "Atrium CRM",
+    "SITE_SYMBOL": "apartment",
+    "SITE_URL": None,
+    "BORDER_RADIUS": "6px",
+    "STYLES": [lambda request: static("backoffice/backoffice.css")],
+    "SCRIPTS": [lambda request: static("backoffice/backoffice.js")],
+    "SIDEBAR": {"show_search": True},
+    "COLORS": {
+        "primary": {
+            "50": "#eef6f8",
+            "100": "#d5e9ef",
+            "200": "#afd5e0",
+            "300": "#7cb8ca",
+            "400": "#4595ad",
+            "500": "#2a7a93",
+            "600": "#1f647c",
+            "700": "#1c5166",
+            "800": "#1c4555",
+            "900": "#1b3a48",
+            "950": "#0d2430",
+        },
+    },
+}
 
 # Logs -----------------------------------------------------------------------------------------------
 

@@ -10,22 +10,24 @@ from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from core.identity.models import User
+from core.identity.models import Company, User
 from core.identity.operations import check_credentials
 from core.identity.queries import list_actors_of_user
 from core.kernel.errors import DomainError
 from core.kernel.transactions import unit_of_work
 from core.observability import correlation
 from core.rest.views import client_ip
-from core.tenancy.actors import Actor
+from core.tenancy.actors import Actor, Rights
 from core.tenancy.context import Origin, actor_context, system_context
 
 SOURCE = "admin"
-_CHOSEN = "company_slug"
+# The key of the session that keeps the slug of the company chosen.
+CHOSEN = "company_slug"
+VISITOR_RIGHTS = Rights(frozenset({"read", "analytics"}), "all")
 CLIENT_ERROR = 400
 
 
@@ -54,14 +56,10 @@ class BackOfficeBackend(BaseBackend):
             return User.objects.filter(pk=user_id, is_active=True).first()
 
 
-def _actors(request: HttpRequest) -> dict[str, Actor]:
-    return list_actors_of_user(request.user.pk) if request.user.pk else {}
-
-
 class BackOfficeCompanyMiddleware:
     """Binds the person's company to each request of the back office, and undoes what a failing one wrote.
 
-    The company is the one chosen (`choose_company`), else the one joined first. Rights are read on every request.
+    The company is the one chosen (`companies.choose`), else the one joined first. Rights are read on every request.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -77,9 +75,9 @@ class BackOfficeCompanyMiddleware:
             reverse("admin:logout"),
         ):
             return self.get_response(request)
-        actor = self._actor(request)
+        actor = find_actor(request)
         if actor is None:
-            return HttpResponseForbidden("You are not an active member of any company.")
+            return self._without_company(request)
         request.actor = actor  # type: ignore[attr-defined]
         correlation.identify(user_id=actor.user_id, company_id=actor.company_id)
         with actor_context(actor, source=SOURCE, origin=origin_of(request)), transaction.atomic():
@@ -88,17 +86,27 @@ class BackOfficeCompanyMiddleware:
                 transaction.set_rollback(True)
             return response
 
-    def _actor(self, request: HttpRequest) -> Actor | None:
-        actors = _actors(request)
-        chosen = actors.get(request.session.get(_CHOSEN, ""))
-        return chosen or next(iter(actors.values()), None)
+    def _without_company(self, request: HttpRequest) -> HttpResponse:
+        """Staff of the installation choose one first; for everyone else there is nothing here."""
+        if not request.user.is_platform_staff:  # type: ignore[union-attr]
+            return HttpResponseForbidden("You are not an active member of any company.")
+        if request.path_info in (reverse("admin:companies"), reverse("admin:choose_company")):
+            return self.get_response(request)
+        return HttpResponseRedirect(reverse("admin:companies"))
 
 
-def choose_company(request: HttpRequest, slug: str) -> None:
-    """Go on in another of the person's companies from the next request of the back office on.
+def find_actor(request: HttpRequest) -> Actor | None:
+    """Who the signed-in person is in the company they chose, else in the one they joined first."""
+    slug = request.session.get(CHOSEN, "")
+    user: Any = request.user
+    actors = list_actors_of_user(user.pk)
+    if slug and slug not in actors and user.is_platform_staff:
+        return _visitor(user, slug)
+    return actors.get(slug) or next(iter(actors.values()), None)
 
-    Raises: PermissionDenied.
-    """
-    if slug not in _actors(request):
-        raise PermissionDenied("You are not a member of this company.")
-    request.session[_CHOSEN] = slug
+
+def _visitor(user: User, slug: str) -> Actor | None:
+    """Staff inside a company that is not theirs: they look and change nothing. The entry has been recorded."""
+    with system_context("staff visits a company", source=SOURCE), unit_of_work():
+        company_id = Company.objects.filter(slug=slug, is_active=True).values_list("pk", flat=True).first()
+    return None if company_id is None else Actor(company_id, user.pk, rights=VISITOR_RIGHTS)

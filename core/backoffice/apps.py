@@ -1,0 +1,15 @@
+"""Django's admin with a site of our own, showing every entity of the registry."""
+
+from __future__ import annotations
+
+from django.contrib.admin import site as admin_site
+from django.contrib.admin.apps import AdminConfig
+
+
+class BackOfficeConfig(AdminConfig):
+    default_site = "core.backoffice.site.BackOfficeSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # After every app has said how its own entities are shown.
+        admin_site.register_remaining()  # type: ignore[attr-defined]

@@ -1,0 +1,432 @@
+"""`EntityAdmin`: one entity in the back office. What it shows comes from the registry, rights from the `EntityView`,
+and every write goes through the entity's operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.utils import unquote
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminAutocompleteWidget
+
+from core.access import EntityView, view
+from core.access.modes import Mode
+from core.backoffice import bulk_actions, record_pages
+from core.backoffice.forms import EntityForm, form_class
+from core.backoffice.history import last_change_by_others, read_history
+from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
+from core.backoffice.values import Shown, attach_names, name_of, record_url, slim, title_fields, with_computed
+from core.entities import Entity, Field
+from core.entities.kinds import Kind
+from core.entities.registry import entity_of_model
+from core.kernel.errors import DomainError, NotFound, Stale
+from core.kernel.transactions import savepoint
+from core.rest import bulk
+from core.tenancy.actors import Actor
+
+COLUMNS_SHOWN = 7
+FILTERS_SHOWN = 10
+# What a list shows besides the title, as far as an entity has it, in this order.
+LISTED_MEANINGS = (
+    "account",
+    "company_name",
+    "stage",
+    "status",
+    "amount",
+    "close_date",
+    "due_date",
+    "email",
+    "owner",
+)
+SYSTEM_FIELDS = ("id", "created_at", "created_by", "updated_at", "updated_by", "version")
+FILTERED_KINDS = (Kind.CHOICE, Kind.BOOLEAN, Kind.RELATION, Kind.PERSON, Kind.DATE, Kind.DATETIME, Kind.TAGS)
+
+
+class EntityAdmin(ModelAdmin):
+    """Lists, forms, record page, history and bulk actions of one entity.
+
+    A subclass says where it stands in the navigation and may name columns, filters and groups of fields; without, they
+    follow from the registry.
+    """
+
+    # Navigation: a section of `core.backoffice.site.SECTIONS`, a Material symbol, the place inside.
+    section: ClassVar[str] = "Setup"
+    icon: ClassVar[str] = "database"
+    position: ClassVar[int] = 100
+    in_navigation: ClassVar[bool] = True
+
+    columns: ClassVar[Sequence[str]] = ()
+    filters: ClassVar[Sequence[str]] = ()
+    # (title, field names) of the form and the record page; fields not named come last, under "More".
+    groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
+    # What stands at the top of the record page; empty: what the list shows.
+    key_facts: ClassVar[Sequence[str]] = ()
+    # Relations of other entities whose records are listed on the record page, as "entity.field"; None: all.
+    related: ClassVar[Sequence[str] | None] = None
+    # The change log's name of the kind, where it is not the entity's.
+    logged_as: ClassVar[str] = ""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = PAGE_SIZE
+    list_max_show_all = 0
+    list_filter_submit = True
+    list_disable_select_all = True
+    list_fullwidth = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    actions = None
+    delete_confirmation_template = "backoffice/delete.html"
+    object_history_template = "backoffice/history.html"
+    change_form_template = "backoffice/change_form.html"
+    change_list_template = "backoffice/change_list.html"
+
+    @property
+    def media(self) -> forms.Media:
+        # Django's own plus the search select; the theme's collects it from a request kept between requests.
+        return super(ModelAdmin, self).media + forms.Media(UnfoldAdminAutocompleteWidget.Media)
+
+    @property
+    def entity(self) -> Entity:
+        found = entity_of_model(self.model)
+        assert found is not None  # noqa: S101 - registered for entities only
+        return found
+
+    def view_of(self, request: HttpRequest) -> EntityView:
+        """The entity as the person of this request sees it; one for the request."""
+        known: dict[str, EntityView] = request.__dict__.setdefault("entity_views", {})
+        if self.entity.name not in known:
+            known[self.entity.name] = view(self.entity, actor_of(request))
+        return known[self.entity.name]
+
+    # --- rights ------------------------------------------------------------------------------------------------
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.view_of(request).can("read")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.view_of(request).can("read")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.entity.writes.create is not None and self.view_of(request).can("create")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.entity.writes.update is not None and self.view_of(request).can("update")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.entity.writes.delete is not None and self.view_of(request).can("delete")
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.view_of(request).records()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The record with the names of what it points to; None for what the person does not see."""
+        seen = self.view_of(request)
+        among = with_computed(slim(seen.records(), seen), seen, seen.fields.values())
+        try:
+            record = seen.get(object_id, among)
+        except NotFound:
+            return None
+        attach_names(seen, [record], seen.fields.values())
+        return record
+
+    def get_record(self, request: HttpRequest, object_id: str) -> Any:
+        """Raises: Http404."""
+        record = self.get_object(request, unquote(object_id))
+        if record is None:
+            raise Http404
+        return record
+
+    def record_url(self, record_id: UUID | str) -> str:
+        return record_url(self.entity, record_id)
+
+    # --- list --------------------------------------------------------------------------------------------------
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EntityChangeList]:
+        return EntityChangeList
+
+    def listed_fields(self, seen: EntityView) -> list[Field]:
+        names = self.columns or (
+            *(field.name for field in title_fields(seen)),
+            *(
+                seen.entity.by_meaning[item].name
+                for item in LISTED_MEANINGS
+                if item in seen.entity.by_meaning
+            ),
+            *(name for name, field in seen.fields.items() if field.kind is Kind.CHOICE),
+            "created_at",
+        )
+        return [seen.fields[name] for name in dict.fromkeys(names) if name in seen.fields][:COLUMNS_SHOWN]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [Shown(field, brief=True) for field in self.listed_fields(self.view_of(request))]
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Sequence[Any]) -> Sequence[Any]:
+        return list(list_display)[:1]
+
+    def get_list_filter(self, request: HttpRequest) -> list[str]:
+        seen = self.view_of(request)
+        names = self.filters or [
+            name
+            for name, field in seen.fields.items()
+            if field.filterable and field.kind in FILTERED_KINDS and name not in ("created_by", "updated_by")
+        ]
+        return [name for name in names if name in seen.fields and seen.fields[name].filterable][
+            :FILTERS_SHOWN
+        ]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return tuple(field.name for field in self.view_of(request).searched)
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        name = self.entity.ordering
+        field = self.entity.fields[name.removeprefix("-")]
+        return [f"-{field.column}" if name.startswith("-") else field.column]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # `EntityChangeList` reads every parameter as the API does; Django's own lookups are not offered.
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Any, str, str]]:
+        if IS_POPUP_VAR in request.GET:
+            return {}
+        return bulk_actions.offered(self, request)
+
+    # --- form --------------------------------------------------------------------------------------------------
+
+    def writable(self, seen: EntityView, record: Any = None) -> list[str]:
+        """Fields the form may change."""
+        return [
+            name
+            for name, field in seen.fields.items()
+            if not field.read_only and seen.modes[name] is Mode.EDIT
+        ]
+
+    def grouped(self, names: Iterable[str]) -> list[tuple[str, list[str]]]:
+        """`names` in the groups of this admin, those of no group last."""
+        left = list(names)
+        found = []
+        for title, wanted in self.groups:
+            inside = [name for name in wanted if name in left]
+            left = [name for name in left if name not in inside]
+            if inside:
+                found.append((title, inside))
+        if left:
+            found.append(("More" if found else "Details", left))
+        return found
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        seen = self.view_of(request)
+        may_change = self.has_change_permission(request) if obj else True
+        written = set(self.writable(seen, obj)) if may_change else set()
+        names = [name for name in seen.fields if name not in SYSTEM_FIELDS]
+        if obj is None:
+            names = [name for name in names if name in written]
+        fieldsets: list[Any] = [
+            (title, {"fields": [name if name in written else Shown(seen.fields[name]) for name in inside]})
+            for title, inside in self.grouped(names)
+        ]
+        if fieldsets:
+            # The first group needs no heading: the page has one.
+            fieldsets[0] = (None, fieldsets[0][1])
+        return fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        seen = self.view_of(request)
+        return [Shown(field) for field in seen.fields.values()]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[EntityForm]:
+        seen = self.view_of(request)
+        refusal: DomainError | None = getattr(request, "refusal", None)
+        note = ""
+        if isinstance(refusal, Stale) and obj is not None:
+            note = last_change_by_others(seen, obj.pk)
+        return form_class(seen, self.writable(seen, obj), refusal=refusal, note=note)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        try:
+            with savepoint():
+                return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as refusal:
+            # Once more, to show the form with what the operation said.
+            request.refusal = refusal  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def save_form(self, request: HttpRequest, form: EntityForm, change: bool) -> Any:
+        return form.instance
+
+    def save_model(self, request: HttpRequest, obj: Any, form: EntityForm, change: Any) -> None:
+        """Raises: DomainError, which the form shows."""
+        seen = self.view_of(request)
+        if change:
+            if set(form.values) - {"expected_version"}:
+                self.write(request, "update", [{**form.values, "id": obj.pk}])
+        else:
+            obj.pk = self.write(request, "create", [form.values])[0]
+        fresh = slim(seen.records().filter(pk=obj.pk), seen).first()
+        # What was made may be another's, and so out of sight from now on.
+        if fresh is not None:
+            obj.__dict__.update({key: value for key, value in fresh.__dict__.items() if key != "_state"})
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Lines and lists of other records have forms of their own."""
+
+    def write(self, request: HttpRequest, operation: str, rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
+        """Rows through the entity's operation, all or none. Raises: DomainError."""
+        outcome = bulk.run(self.view_of(request), operation, [dict(row) for row in rows], timezone.now())
+        outcome.raise_if_refused()
+        return [outcome.ids[place] for place in sorted(outcome.ids)]
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.write(request, "delete", [{"id": obj.pk}])
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            with savepoint():
+                return super().delete_view(request, object_id, extra_context)
+        except DomainError as refusal:
+            messages.error(request, "; ".join(fault.detail for fault in refusal.faults) or refusal.detail)
+            return HttpResponseRedirect(self.record_url(unquote(object_id)))
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], Any, set[str], list[str]]:
+        seen = self.view_of(request)
+        return [name_of(seen, item) for item in objs], {self.entity.label_plural: len(objs)}, set(), []
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if "_addanother" in request.POST or "_continue" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        return self._saved(request, obj, "created")
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if "_addanother" in request.POST or "_continue" in request.POST:
+            return super().response_change(request, obj)
+        return self._saved(request, obj, "saved")
+
+    def _saved(self, request: HttpRequest, obj: Any, what: str) -> HttpResponse:
+        name = name_of(self.view_of(request), obj)
+        messages.success(
+            request, format_html("{} <strong>{}</strong> was {}.", self.entity.label, name, what)
+        )
+        if self.view_of(request).records().filter(pk=obj.pk).exists():
+            return HttpResponseRedirect(self.record_url(obj.pk))
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    # The change log is written by the database; Django's own log entries are not kept.
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        return []
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """See above."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """See above."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """See above."""
+
+    # --- pages beyond Django's ---------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        meta = self.model._meta
+
+        def named(route: str, page: Any, name: str) -> Any:
+            return path(
+                route, self.admin_site.admin_view(page), name=f"{meta.app_label}_{meta.model_name}_{name}"
+            )
+
+        return [
+            named("<uuid:record_id>/", self.record_view, "record"),
+            *self.extra_urls(named),
+            *super().get_urls(),
+        ]
+
+    def extra_urls(self, named: Any) -> list[Any]:
+        """Further pages: `named(route, view, name)`."""
+        return []
+
+    def record_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        """The record with everything around it."""
+        if not self.has_view_permission(request):
+            raise Http404
+        record = self.get_record(request, str(record_id))
+        context = {
+            **self.admin_site.each_context(request),
+            **record_pages.context_of(self, request, record),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "backoffice/record.html", context)
+
+    def record_actions(self, request: HttpRequest, record: Any) -> list[record_pages.Action]:
+        """Guided actions that this record offers now."""
+        return []
+
+    def timeline(self, request: HttpRequest, record: Any) -> list[record_pages.Event]:
+        """What happened around the record, newest first."""
+        return record_pages.changes_as_events(self.history_of(request, record))
+
+    def next_steps(self, request: HttpRequest, record: Any) -> list[record_pages.Step]:
+        """What is to be done next about the record."""
+        return []
+
+    def history_of(self, request: HttpRequest, record: Any) -> list[Any]:
+        return read_history(self.view_of(request), self.logged_id(record), logged_as=self.logged_as)
+
+    def logged_id(self, record: Any) -> UUID:
+        """The id under which the change log knows the record."""
+        return record.pk  # type: ignore[no-any-return]
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise Http404
+        record = self.get_record(request, object_id)
+        name = name_of(self.view_of(request), record)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {name}",
+            "opts": self.opts,
+            "original": record,
+            "object": record,
+            "record_url": self.record_url(record.pk),
+            "entries": self.history_of(request, record),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, self.object_history_template, context)
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Who acts, as the middleware found."""
+    return request.actor  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,37 @@
+"""Signing in to the back office by form. `BackOfficeBackend` asks the same operation as the API's sign-in does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.forms import AuthenticationForm as UnfoldAuthenticationForm
+
+
+class SignInForm(UnfoldAuthenticationForm):
+    """E-mail address and password. Unknown, wrong, inactive and too many tries all answer alike.
+
+    A second factor would be asked for between this form being valid and the session being opened: a view of its own
+    that keeps the proven user in the session and calls `django.contrib.auth.login` only after the code is right.
+    """
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "This e-mail address and password do not go together, or there were too many tries. "
+        "Check both, or try again in a minute.",
+    }
+
+    def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.fields["username"].label = "E-mail address"
+        self.fields["username"].widget.attrs |= {"autocomplete": "username", "inputmode": "email"}
+        self.fields["password"].widget.attrs |= {"autocomplete": "current-password"}
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        if not user.is_active:
+            raise self.get_invalid_login_error()
+
+    def get_invalid_login_error(self) -> ValidationError:
+        return ValidationError(self.error_messages["invalid_login"], code="invalid_login")

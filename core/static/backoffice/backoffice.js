@@ -1,0 +1,77 @@
+"use strict";
+/* Sheets, filters, charts, names for what the theme leaves without one. No framework, nothing from elsewhere. */
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-open-dialog]");
+  if (opener) document.getElementById(opener.dataset.openDialog).showModal();
+  const closer = event.target.closest("[data-close-dialog]");
+  if (closer) closer.closest("dialog").close();
+  if (event.target instanceof HTMLDialogElement) event.target.close();
+  document.querySelectorAll("details.bo-menu[open]").forEach((menu) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  document.querySelectorAll("details.bo-menu[open]").forEach((menu) => {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  const found = document.getElementById("search-results");
+  if (found) found.replaceChildren();
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  form.querySelectorAll("[data-joined]").forEach((group) => {
+    const chosen = [...group.querySelectorAll("input[type=checkbox]:checked")].map((box) => box.value);
+    group.querySelector("input[type=hidden]").value = chosen.join(",");
+  });
+  if (form.id === "filter-form") {
+    /* The address keeps only what was asked for. */
+    form.querySelectorAll("input, select").forEach((control) => { if (!control.value) control.disabled = true; });
+  }
+});
+
+function drawCharts() {
+  if (!window.vegaEmbed) return;
+  const style = getComputedStyle(document.documentElement);
+  const dark = document.documentElement.classList.contains("dark");
+  const ink = dark ? "#c9d1dc" : "#3d4654";
+  const bar = style.getPropertyValue(dark ? "--color-primary-400" : "--color-primary-600").trim();
+  document.querySelectorAll("[data-chart]").forEach((place) => {
+    const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
+    spec.config = {
+      background: "transparent", font: "Inter, sans-serif", view: { stroke: null }, bar: { color: bar },
+      axis: { labelColor: ink, titleColor: ink, domainColor: ink, tickColor: ink, gridColor: dark ? "#2b3442" : "#e6e9ee", labelFontSize: 12 },
+    };
+    window.vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg" });
+  });
+}
+
+function nameControls(root) {
+  /* select2 builds its own controls: they are called as the select they stand for. */
+  root.querySelectorAll("select.select2-hidden-accessible").forEach((select) => {
+    const label = document.querySelector(`label[for="${select.id}"]`) || select.closest("label");
+    const box = select.nextElementSibling && select.nextElementSibling.querySelector(".select2-selection");
+    if (box && label) box.setAttribute("aria-label", label.textContent.trim());
+  });
+  root.querySelectorAll(".select2-search__field").forEach((box) => box.setAttribute("aria-label", "Search"));
+  root.querySelectorAll("#result_list .action-select:not([aria-label])").forEach((box) => box.setAttribute("aria-label", "Select record"));
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  drawCharts();
+  nameControls(document);
+  new MutationObserver((changes) => {
+    if (changes.some((change) => change.attributeName === "class")) drawCharts();
+  }).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  if (window.django && window.django.jQuery) {
+    window.django.jQuery(document).on("select2:open", () => {
+      nameControls(document);
+      const box = document.querySelector(".select2-container--open .select2-search__field");
+      if (box) box.focus();
+    });
+  }
+  setTimeout(() => nameControls(document), 0);
+});
