@@ -18,6 +18,7 @@ from core.identity.operations.companies import (
     register_company,
     update_company,
 )
+from core.identity.operations.member_passwords import set_member_password
 from core.identity.operations.members import create_users, deactivate_users, update_own_profile, update_users
 from core.identity.operations.roles import create_roles, delete_roles, update_roles
 from core.identity.operations.sessions import (
@@ -55,6 +56,7 @@ __all__ = [
     "register_company",
     "revoke_api_keys",
     "rotate_api_key",
+    "set_member_password",
     "sign_in",
     "sign_out",
     "switch_company",

@@ -206,7 +206,7 @@ def update_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool =
     begin_change_of_rights(actor)
     team, candidates = _Team(actor), read_rows(rows)
     verdicts = Verdicts(candidates, all_or_none)
-    elsewhere = _people_elsewhere(actor, [item.id for item in candidates])
+    elsewhere = people_elsewhere(actor, [item.id for item in candidates])
     people = {user.pk: user for user in User.objects.filter(pk__in=[item.id for item in candidates])}
     for item in candidates:
         member = team.members.get(item.id)
@@ -276,7 +276,7 @@ def _keep_an_admin(item: Candidate, member: _Member, team: _Team, verdicts: Verd
     team.members[item.id] = after
 
 
-def _people_elsewhere(actor: Actor, user_ids: list[UUID]) -> set[UUID]:
+def people_elsewhere(actor: Actor, user_ids: list[UUID]) -> set[UUID]:
     """Those of the people who belong to other companies too, or run the installation."""
     with system_context("finding people of several companies", source="api"):
         others = Membership.objects.filter(user_id__in=user_ids).exclude(company_id=actor.company_id)

@@ -104,6 +104,10 @@ class ChangePasswordInput(StrictSerializer):
     new_password = _password()
 
 
+class SetPasswordInput(StrictSerializer):
+    password = _password()
+
+
 class SwitchCompanyInput(StrictSerializer):
     company = _text(help_text="Slug of the company to enter.")
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,6 +29,7 @@ from core.rest.accounts.serializers import (
     RefreshInput,
     RegisterInput,
     RotateInput,
+    SetPasswordInput,
     SwitchCompanyInput,
     TokensOutput,
     company_document,
@@ -168,6 +171,23 @@ class UserViewSet(EntityViewSet):
     """The members of the company."""
 
     entity_name = "user"
+    action_verbs = {"set_password": "update"}
+
+    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+        if self.action == "set_password":
+            # An Idempotency-Key would keep a digest of the password for a day.
+            return handler(request, *self.args, **self.kwargs)
+        return super()._once(request, handler)
+
+    @documented(request=SetPasswordInput, status=204)
+    @action(detail=True, methods=["post"], url_path="set-password")
+    def set_password(self, request: Request, pk: str) -> HttpResponse:
+        """Give a member their first or a new password; their sessions end."""
+        self.refuse_unknown_parameters(frozenset())
+        record = self.view.get(pk, self.records().only("pk"))
+        body = SetPasswordInput.read(request.data)
+        operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
+        return HttpResponse(status=204)
 
 
 class RoleViewSet(EntityViewSet):
