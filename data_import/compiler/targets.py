@@ -192,8 +192,9 @@ class _Planner:
         if words:
             rules.append({"transform": "null_words", "words": words})
         for key in (field.name, *columns):
-            if self.options.value_maps.get(key):
-                rules.append({"transform": "map_values", "mapping": self.options.value_maps[key]})
+            words = self.options.value_maps.get(key)
+            if words:
+                rules.append(_translation(words))
                 break
         rules += own
         if FULL_NAME in self.settings.field_mapping_targets and field.name in NAME_PARTS and not own:
@@ -282,6 +283,18 @@ class _Planner:
         elif not (found.field.key or found.field.unique or found.field.kind is Kind.EMAIL):
             self.refuse("match_on", "not_a_key", f"{name!r} does not identify a record.")
         return found
+
+
+def _translation(words: Mapping[str, str]) -> dict[str, Any]:
+    """A value map as a transform; its `*` says what every other value becomes (nothing, when that is blank)."""
+    named = {value: to for value, to in words.items() if value != "*"}
+    if "*" not in words:
+        return {"transform": "map_values", "mapping": named}
+    if words["*"] == "":
+        return {"transform": "map_values", "mapping": named, "unmapped": "null"}
+    raise Invalid(
+        faults=[Fault("options.value_maps", "invalid", "The word for every other value can only be blank.")]
+    )
 
 
 def _mapped(mapping: dict[str, str]) -> list[dict[str, Any]]:

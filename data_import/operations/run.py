@@ -66,8 +66,10 @@ def run_import(
             return _run(actor, job_id, report, clock)
         except commit.Canceled:
             return retried(lambda: _finish(actor, job_id, JobStatus.CANCELED, clock()))
-        except DomainError:
-            return retried(lambda: _refuse(actor, job_id, refusal, clock()))
+        except DomainError as refusal:
+            # Python forgets `refusal` when this block ends, which a closure would notice.
+            said: DomainError = refusal
+            return retried(lambda: _refuse(actor, job_id, said, clock()))
 
 
 def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetime]) -> Ended:
