@@ -236,12 +236,17 @@ class EntityAdmin(ModelAdmin):
         if obj is None:
             names = [name for name in names if name in written]
         fieldsets: list[Any] = [
-            (title, {"fields": [name if name in written else Shown(seen.fields[name]) for name in inside]})
-            for title, inside in self.grouped(names)
+            (title, {"fields": inside})
+            for title, inside in self.grouped(name for name in names if name in written)
         ]
         if fieldsets:
             # The first group needs no heading: the page has one.
             fieldsets[0] = (None, fieldsets[0][1])
+        shown = [Shown(seen.fields[name]) for name in names if name not in written]
+        if shown:
+            fieldsets.append(
+                ("Set by the system", {"fields": shown, "classes": ("collapse",) if written else ()})
+            )
         return fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:

@@ -312,7 +312,11 @@ class ActionForm(forms.Form):
         """Put an operation's refusal at the fields it speaks of."""
         for fault in refusal.faults:
             name = (aliases or {}).get(fault.path, fault.path.split(".")[0])
-            self.add_error(name if name in self.fields else None, fault.detail)
+            if name in self.fields:
+                self.add_error(name, fault.detail)
+            else:
+                what = fault.path.rpartition(".")[2].replace("_", " ").capitalize()
+                self.add_error(None, f"{what}: {fault.detail}" if what else fault.detail)
         if not refusal.faults:
             self.add_error(None, refusal.detail)
 
