@@ -40,7 +40,7 @@ class RowStatus(models.TextChoices):
     PENDING = "pending", "Not checked yet"
     VALID = "valid", "To be imported"
     INVALID = "invalid", "Has errors"
-    SKIPPED = "skipped", "Repeats another row"
+    SKIPPED = "skipped", "Repeats another row, or changes nothing"
     CREATED = "created", "Created a record"
     UPDATED = "updated", "Updated a record"
     FAILED = "failed", "Refused when it was imported"

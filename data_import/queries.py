@@ -13,10 +13,11 @@ from core.access import EntityView
 from core.access.modes import Mode
 from core.entities import Field
 from core.entities.kinds import Kind
-from data_import.compiler.targets import FULL_NAME, NAME_PARTS
+from data_import.compiler.targets import FULL_NAME, NAME_PARTS, make_plan
 from data_import.compiler.verdicts import READABLE
 from data_import.engine.detect import Detection
 from data_import.engine.mapping import Target, suggest_mapping
+from data_import.schemas import settings_of
 
 _MAPPED_KINDS = {
     Kind.EMAIL: "email",
@@ -187,3 +188,80 @@ def get_progress(job: Any) -> Progress:
     if job.status == "validating":
         return Progress(job.status, "checking", staged, job.total_count)
     return Progress(job.status, "importing", committed, staged)
+
+
+# --- plans ---------------------------------------------------------------------------------------------------------
+
+
+def list_errors(company_id: UUID, job_id: UUID, limit: int) -> tuple[list[tuple[int, dict[str, Any]]], bool]:
+    """(row, error) in the order of the file, and whether these are all."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.row_no, s.errors::text FROM data_import_importstagingrecord s WHERE s.company_id = %s "
+            "AND s.job_id = %s AND s.status IN ('invalid', 'failed') ORDER BY s.row_no LIMIT %s",
+            [company_id, job_id, limit + 1],
+        )
+        found = cursor.fetchall()
+    errors = [(row_no, error) for row_no, text in found[:limit] for error in json.loads(text or "[]")]
+    return errors, len(found) <= limit
+
+
+def planned_fields(job: Any, seen: EntityView) -> list[str]:
+    """The names of the fields that `mapped` holds, in its order."""
+    settings = settings_of(job)
+    return [
+        target.field.name
+        for target in make_plan(seen, settings, job.detected.get("headers", ()), job.decisions, "UTC").targets
+    ]
+
+
+def count_actions(company_id: UUID, job_id: UUID) -> dict[str, int]:
+    """How many rows the plan creates and updates."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.action, count(*) FROM data_import_importstagingrecord s WHERE s.company_id = %s "
+            "AND s.job_id = %s AND s.status = 'valid' GROUP BY 1",
+            [company_id, job_id],
+        )
+        return {"create": 0, "update": 0, **dict(cursor.fetchall())}
+
+
+def _sample(job: Any, action: str, limit: int) -> list[tuple[int, list[str | None], UUID | None]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.row_no, s.mapped, s.match_id FROM data_import_importstagingrecord s WHERE s.company_id = %s "
+            "AND s.job_id = %s AND s.status = 'valid' AND s.action = %s ORDER BY s.row_no LIMIT %s",
+            [job.company_id, job.pk, action, limit],
+        )
+        return list(cursor.fetchall())
+
+
+def sample_creates(job: Any, names: list[str], limit: int) -> list[dict[str, Any]]:
+    """The first rows that would become records."""
+    return [
+        {
+            "row": row_no,
+            "values": {name: value for name, value in zip(names, mapped, strict=True) if value is not None},
+        }
+        for row_no, mapped, _ in _sample(job, "create", limit)
+    ]
+
+
+def sample_updates(job: Any, seen: EntityView, names: list[str], limit: int) -> list[dict[str, Any]]:
+    """The first rows that would change records, with what would change: field -> [old, new]."""
+    rows = _sample(job, "update", limit)
+    shown = [name for name in names if name in seen.fields]
+    records = seen.records().filter(pk__in=[match for _, _, match in rows])
+    old = {str(key): json.loads(text) for text, key in seen.output(shown).documents(records, ("id",))}
+    return [
+        {
+            "row": row_no,
+            "record": str(match),
+            "changes": {
+                name: [old.get(str(match), {}).get(name), value]
+                for name, value in zip(names, mapped, strict=True)
+                if value is not None and str(old.get(str(match), {}).get(name)) != value
+            },
+        }
+        for row_no, mapped, match in rows
+    ]

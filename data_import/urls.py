@@ -1,9 +1,34 @@
-"""Routes of this app."""
+"""Routes of imports."""
+
+from __future__ import annotations
+
+from django.urls import path
 
 from core.rest.routing import EntityRouter
+from data_import.views import ImportJobViewSet, ImportTemplateViewSet
 
-urlpatterns: list[object] = []
+_JOB = "data-import/jobs/<str:pk>/"
+
+
+def _route(tail: str, name: str, **actions: str) -> object:
+    return path(tail, ImportJobViewSet.as_view(actions), name=f"import-jobs-{name}")
+
+
+urlpatterns: list[object] = [
+    _route("data-import/jobs/", "list", get="list", post="upload"),
+    _route(_JOB, "detail", get="retrieve", patch="partial_update"),
+    _route(f"{_JOB}detect/", "detect", post="detect"),
+    _route(f"{_JOB}staging/", "staging", get="staging"),
+    _route(f"{_JOB}staging/<str:row>/", "fix", patch="fix"),
+    _route(f"{_JOB}preview/", "preview", get="preview"),
+    _route(f"{_JOB}start/", "start", post="start"),
+    _route(f"{_JOB}cancel/", "cancel", post="cancel"),
+    _route(f"{_JOB}errors.csv/", "errors", get="errors"),
+    _route(f"{_JOB}errors.csv", "errors-file", get="errors"),
+    _route(f"{_JOB}progress/", "progress", get="progress"),
+]
 
 
 def routes(router: EntityRouter) -> None:
     """Add this app's viewsets."""
+    router.add(ImportTemplateViewSet, "data-import/templates")

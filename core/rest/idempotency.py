@@ -31,7 +31,9 @@ def _principal(actor: Actor) -> str:
 
 
 def _fingerprint(request: Request, body: bytes) -> bytes:
-    facts = "\n".join((request.method or "", request.get_full_path(), request.content_type or ""))
+    # Parameters of the type are left out: each sending of a form has a boundary of its own.
+    media_type = (request.content_type or "").partition(";")[0]
+    facts = "\n".join((request.method or "", request.get_full_path(), media_type))
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape") + b"\n" + body).digest()
 
 

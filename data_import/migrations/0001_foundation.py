@@ -12,141 +12,369 @@ import core.tenancy.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('core', '0003_idempotent_answers'),
+        ("core", "0003_idempotent_answers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ImportTemplate',
+            name="ImportTemplate",
             fields=[
-                ('id', models.UUIDField(default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('version', models.IntegerField(db_default=1, default=1, editable=False)),
-                ('entity_type', models.CharField(max_length=64)),
-                ('file_format', models.CharField(choices=[('csv', 'CSV, TSV and other delimited text')], db_default='csv', default='csv', max_length=16)),
-                ('mode', models.CharField(choices=[('create', 'Create records'), ('update', 'Update records that match'), ('upsert', 'Update records that match, create the others')], db_default='create', default='create', max_length=16)),
-                ('match_on', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('field_mapping', models.JSONField(blank=True, default=dict)),
-                ('transformation_rules', models.JSONField(blank=True, default=list)),
-                ('validation_rules', models.JSONField(blank=True, default=list)),
-                ('required_fields', models.JSONField(blank=True, default=list)),
-                ('options', models.JSONField(blank=True, default=dict)),
-                ('name', models.CharField(max_length=255)),
-                ('description', models.TextField(blank=True, db_default='', default='')),
-                ('company', core.tenancy.fields.CompanyField(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.company')),
-                ('created_by', core.tenancy.fields.PersonField(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('updated_by', core.tenancy.fields.PersonField(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("version", models.IntegerField(db_default=1, default=1, editable=False)),
+                ("entity_type", models.CharField(max_length=64)),
+                (
+                    "file_format",
+                    models.CharField(
+                        choices=[("csv", "CSV, TSV and other delimited text")],
+                        db_default="csv",
+                        default="csv",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("create", "Create records"),
+                            ("update", "Update records that match"),
+                            ("upsert", "Update records that match, create the others"),
+                        ],
+                        db_default="create",
+                        default="create",
+                        max_length=16,
+                    ),
+                ),
+                ("match_on", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                ("field_mapping", models.JSONField(blank=True, default=dict)),
+                ("transformation_rules", models.JSONField(blank=True, default=list)),
+                ("validation_rules", models.JSONField(blank=True, default=list)),
+                ("required_fields", models.JSONField(blank=True, default=list)),
+                ("options", models.JSONField(blank=True, default=dict)),
+                ("name", models.CharField(max_length=255)),
+                ("description", models.TextField(blank=True, db_default="", default="")),
+                (
+                    "company",
+                    core.tenancy.fields.CompanyField(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.company",
+                    ),
+                ),
+                (
+                    "created_by",
+                    core.tenancy.fields.PersonField(
+                        blank=True,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "updated_by",
+                    core.tenancy.fields.PersonField(
+                        blank=True,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
-                'base_manager_name': 'objects',
+                "abstract": False,
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
-            name='ImportJob',
+            name="ImportJob",
             fields=[
-                ('id', models.UUIDField(default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('version', models.IntegerField(db_default=1, default=1, editable=False)),
-                ('entity_type', models.CharField(max_length=64)),
-                ('file_format', models.CharField(choices=[('csv', 'CSV, TSV and other delimited text')], db_default='csv', default='csv', max_length=16)),
-                ('mode', models.CharField(choices=[('create', 'Create records'), ('update', 'Update records that match'), ('upsert', 'Update records that match, create the others')], db_default='create', default='create', max_length=16)),
-                ('match_on', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('field_mapping', models.JSONField(blank=True, default=dict)),
-                ('transformation_rules', models.JSONField(blank=True, default=list)),
-                ('validation_rules', models.JSONField(blank=True, default=list)),
-                ('required_fields', models.JSONField(blank=True, default=list)),
-                ('options', models.JSONField(blank=True, default=dict)),
-                ('file_name', models.CharField(max_length=255)),
-                ('file_path', models.CharField(max_length=255)),
-                ('file_sha256', models.CharField(max_length=64)),
-                ('file_size', models.BigIntegerField()),
-                ('status', models.CharField(choices=[('uploaded', 'Uploaded'), ('mapped', 'Columns are mapped'), ('validating', 'Reading and checking'), ('staged', 'Checked, nothing written yet'), ('importing', 'Importing'), ('completed', 'Completed'), ('completed_with_errors', 'Completed, some rows failed'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='uploaded', max_length=24)),
-                ('detected', models.JSONField(blank=True, default=dict)),
-                ('decisions', models.JSONField(blank=True, default=dict)),
-                ('total_count', models.IntegerField(default=0)),
-                ('valid_count', models.IntegerField(default=0)),
-                ('invalid_count', models.IntegerField(default=0)),
-                ('skipped_count', models.IntegerField(default=0)),
-                ('created_count', models.IntegerField(default=0)),
-                ('updated_count', models.IntegerField(default=0)),
-                ('failed_count', models.IntegerField(default=0)),
-                ('plan_digest', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('is_dry_run', models.BooleanField(db_default=False, default=False)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('error', models.TextField(blank=True, db_default='', default='')),
-                ('company', core.tenancy.fields.CompanyField(db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.company')),
-                ('created_by', core.tenancy.fields.PersonField(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('owner', core.tenancy.fields.PersonField(db_index=False, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('updated_by', core.tenancy.fields.PersonField(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('template', core.tenancy.fields.TenantForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='data_import.importtemplate')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("version", models.IntegerField(db_default=1, default=1, editable=False)),
+                ("entity_type", models.CharField(max_length=64)),
+                (
+                    "file_format",
+                    models.CharField(
+                        choices=[("csv", "CSV, TSV and other delimited text")],
+                        db_default="csv",
+                        default="csv",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("create", "Create records"),
+                            ("update", "Update records that match"),
+                            ("upsert", "Update records that match, create the others"),
+                        ],
+                        db_default="create",
+                        default="create",
+                        max_length=16,
+                    ),
+                ),
+                ("match_on", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                ("field_mapping", models.JSONField(blank=True, default=dict)),
+                ("transformation_rules", models.JSONField(blank=True, default=list)),
+                ("validation_rules", models.JSONField(blank=True, default=list)),
+                ("required_fields", models.JSONField(blank=True, default=list)),
+                ("options", models.JSONField(blank=True, default=dict)),
+                ("file_name", models.CharField(max_length=255)),
+                ("file_path", models.CharField(max_length=255)),
+                ("file_sha256", models.CharField(max_length=64)),
+                ("file_size", models.BigIntegerField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("uploaded", "Uploaded"),
+                            ("mapped", "Columns are mapped"),
+                            ("validating", "Reading and checking"),
+                            ("staged", "Checked, nothing written yet"),
+                            ("importing", "Importing"),
+                            ("completed", "Completed"),
+                            ("completed_with_errors", "Completed, some rows failed"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        default="uploaded",
+                        max_length=24,
+                    ),
+                ),
+                ("detected", models.JSONField(blank=True, default=dict)),
+                ("decisions", models.JSONField(blank=True, default=dict)),
+                ("total_count", models.IntegerField(default=0)),
+                ("valid_count", models.IntegerField(default=0)),
+                ("invalid_count", models.IntegerField(default=0)),
+                ("skipped_count", models.IntegerField(default=0)),
+                ("created_count", models.IntegerField(default=0)),
+                ("updated_count", models.IntegerField(default=0)),
+                ("failed_count", models.IntegerField(default=0)),
+                ("plan_digest", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                ("is_dry_run", models.BooleanField(db_default=False, default=False)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("error", models.TextField(blank=True, db_default="", default="")),
+                (
+                    "company",
+                    core.tenancy.fields.CompanyField(
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.company",
+                    ),
+                ),
+                (
+                    "created_by",
+                    core.tenancy.fields.PersonField(
+                        blank=True,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "owner",
+                    core.tenancy.fields.PersonField(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "updated_by",
+                    core.tenancy.fields.PersonField(
+                        blank=True,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.RESTRICT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "template",
+                    core.tenancy.fields.TenantForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="data_import.importtemplate",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
-                'base_manager_name': 'objects',
+                "abstract": False,
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
-            name='ImportBatch',
+            name="ImportBatch",
             fields=[
-                ('id', models.UUIDField(default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('job_id', models.UUIDField()),
-                ('number', models.IntegerField()),
-                ('first_row', models.IntegerField()),
-                ('last_row', models.IntegerField()),
-                ('row_count', models.IntegerField()),
-                ('committed_at', models.DateTimeField(null=True)),
-                ('company', core.tenancy.fields.CompanyField(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.company')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("job_id", models.UUIDField()),
+                ("number", models.IntegerField()),
+                ("first_row", models.IntegerField()),
+                ("last_row", models.IntegerField()),
+                ("row_count", models.IntegerField()),
+                ("committed_at", models.DateTimeField(null=True)),
+                (
+                    "company",
+                    core.tenancy.fields.CompanyField(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.company",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
-                'base_manager_name': 'objects',
-                'constraints': [models.UniqueConstraint(fields=('company', 'job_id', 'number'), name='importbatch_number')],
+                "abstract": False,
+                "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("company", "job_id", "number"), name="importbatch_number")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ImportStagingRecord',
+            name="ImportStagingRecord",
             fields=[
-                ('id', models.UUIDField(default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('job_id', models.UUIDField()),
-                ('row_no', models.IntegerField()),
-                ('batch_no', models.IntegerField()),
-                ('raw', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
-                ('mapped', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(null=True), size=None)),
-                ('errors', models.JSONField(null=True)),
-                ('status', models.CharField(choices=[('pending', 'Not checked yet'), ('valid', 'To be imported'), ('invalid', 'Has errors'), ('skipped', 'Repeats another row'), ('created', 'Created a record'), ('updated', 'Updated a record'), ('failed', 'Refused when it was imported')], max_length=16)),
-                ('action', models.CharField(choices=[('create', 'Create'), ('update', 'Update')], max_length=8)),
-                ('match_id', models.UUIDField(null=True)),
-                ('company', core.tenancy.fields.CompanyField(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core.company')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=core.kernel.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("job_id", models.UUIDField()),
+                ("row_no", models.IntegerField()),
+                ("batch_no", models.IntegerField()),
+                ("raw", django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+                (
+                    "mapped",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(null=True), size=None
+                    ),
+                ),
+                ("errors", models.JSONField(null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Not checked yet"),
+                            ("valid", "To be imported"),
+                            ("invalid", "Has errors"),
+                            ("skipped", "Repeats another row"),
+                            ("created", "Created a record"),
+                            ("updated", "Updated a record"),
+                            ("failed", "Refused when it was imported"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(choices=[("create", "Create"), ("update", "Update")], max_length=8),
+                ),
+                ("match_id", models.UUIDField(null=True)),
+                (
+                    "company",
+                    core.tenancy.fields.CompanyField(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="core.company",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
-                'base_manager_name': 'objects',
-                'constraints': [models.UniqueConstraint(fields=('company', 'job_id', 'row_no'), name='importstaging_row')],
+                "abstract": False,
+                "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("company", "job_id", "row_no"), name="importstaging_row")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='importtemplate',
-            constraint=models.UniqueConstraint(models.F('company'), django.db.models.functions.text.Lower('name'), name='importtemplate_name_unique'),
+            model_name="importtemplate",
+            constraint=models.UniqueConstraint(
+                models.F("company"),
+                django.db.models.functions.text.Lower("name"),
+                name="importtemplate_name_unique",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='importtemplate',
-            constraint=models.CheckConstraint(condition=models.Q(('name', ''), _negated=True), name='importtemplate_named'),
+            model_name="importtemplate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("name", ""), _negated=True), name="importtemplate_named"
+            ),
         ),
         migrations.AddIndex(
-            model_name='importjob',
-            index=models.Index(fields=['company', '-created_at', '-id'], name='importjob_newest'),
+            model_name="importjob",
+            index=models.Index(fields=["company", "-created_at", "-id"], name="importjob_newest"),
         ),
         migrations.AddIndex(
-            model_name='importjob',
-            index=models.Index(fields=['company', 'owner'], name='importjob_owner'),
+            model_name="importjob",
+            index=models.Index(fields=["company", "owner"], name="importjob_owner"),
         ),
     ]

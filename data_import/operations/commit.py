@@ -129,6 +129,8 @@ def _write(
     try:
         with savepoint():
             outcome: Outcome = write(actor=actor, rows=rows, now=now, all_or_none=False)
+            if outcome.unchanged:
+                _note_unchanged(actor, job, sorted(outcome.unchanged))
             return dict(outcome.refused)
     except (IntegrityError, DataError, DomainError) as error:
         first, last = span
@@ -139,6 +141,15 @@ def _write(
             **_write(actor, job, plan, batch, action, (first, middle), now),
             **_write(actor, job, plan, batch, action, (middle + 1, last), now),
         }
+
+
+def _note_unchanged(actor: Actor, job: ImportJob, row_nos: list[int]) -> None:
+    """Rows that say what their record says already are not counted as updates."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_TABLE} s SET status = 'skipped' WHERE s.company_id = %s AND s.job_id = %s AND s.row_no = ANY(%s)",
+            [actor.company_id, job.pk, row_nos],
+        )
 
 
 def _faults_of(error: Exception) -> tuple[Fault, ...]:

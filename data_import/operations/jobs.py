@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from core.tenancy.actors import Actor
 from data_import.engine.detect import detect
 from data_import.engine.limits import UnusableFile
 from data_import.models import ImportJob, JobStatus
-from data_import.queries import describe_detection
+from data_import.queries import Counts, count_rows, describe_detection
 from data_import.schemas import SETTING_NAMES, ImportSettings, settings_of
 from data_import.storage import StoredFile, path_of, store
 
@@ -182,6 +183,16 @@ def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:
             cancel_work(work, now=now)
 
 
+def note_counts(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> Counts:
+    """Write down what became of the rows, with other fields of the job. Needs a transaction."""
+    counts = count_rows(actor.company_id, job_id)
+    numbers = {f"{name}_count": number for name, number in asdict(counts).items()}
+    # Rows that were written were valid when they were planned.
+    numbers["valid_count"] += counts.written
+    change_job(actor, job_id, now, **numbers, **values)
+    return counts
+
+
 __all__ = [
     "EDITABLE",
     "ENDED",
@@ -192,6 +203,7 @@ __all__ = [
     "change_job",
     "create_job",
     "detect_job",
+    "note_counts",
     "require_importer",
     "start_job",
     "update_import_jobs",

@@ -114,7 +114,9 @@ def _settle_references(cursor: Any, actor: Actor, plan: Plan, target: Target, na
     """
     keys = keys_of(target.field.to, actor)
     own = [t for t in plan.targets if t.field.key and not t.is_reference]
-    own_keys = [f"SELECT coalesce(s.match_id, s.id) AS id, {_mapped(t)} AS key" for t in own]
+    # A reference that is settled already stands as the id.
+    own_keys = ["SELECT coalesce(s.match_id, s.id) AS id, coalesce(s.match_id, s.id)::text AS key"]
+    own_keys += [f"SELECT coalesce(s.match_id, s.id) AS id, {_mapped(t)} AS key" for t in own]
     if {"first_name", "last_name"} <= {t.field.name for t in plan.targets}:
         first, last = plan.target("first_name"), plan.target("last_name")
         if first is not None and last is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import actor_context
 from data_import.models import ImportJob, JobStatus
 from data_import.operations import commit, plan, staging
-from data_import.operations.jobs import ENDED, change_job, require_importer
+from data_import.operations.jobs import ENDED, change_job, detect_job, note_counts, require_importer
 from data_import.queries import Counts, count_rows
 
 # Phase, rows done in it, rows in all (0 when not known yet).
@@ -73,12 +73,10 @@ def run_import(
 
 
 def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetime]) -> Ended:
-    with unit_of_work():
-        job = ImportJob.objects.get(pk=job_id)
-        if job.status in ENDED:
-            return Ended(job.status, count_rows(job.company_id, job.pk), job.plan_digest, job.error)
-        require_importer(actor, job.entity_type, job.mode)
-        prepared = staging.prepare(actor, job)
+    opened = retried(lambda: _open(actor, job_id, clock()))
+    if isinstance(opened, Ended):
+        return opened
+    job, prepared = opened
     if not job.plan_digest:
         retried(lambda: _begin(actor, job_id, prepared, clock()))
         _stage(actor, job_id, prepared, report, clock)
@@ -91,6 +89,18 @@ def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetim
     if job.status != JobStatus.IMPORTING:
         retried(lambda: change_job(actor, job_id, clock(), status=JobStatus.IMPORTING))
     return _commit(actor, job, prepared, report, clock)
+
+
+def _open(actor: Actor, job_id: UUID, now: datetime) -> Ended | tuple[ImportJob, staging.Prepared]:
+    """The job with everything that is decided before its first row; how it ended, if it has."""
+    job = ImportJob.objects.get(pk=job_id)
+    if job.status in ENDED:
+        return Ended(job.status, count_rows(job.company_id, job.pk), job.plan_digest, job.error)
+    require_importer(actor, job.entity_type, job.mode)
+    if not job.detected:
+        detect_job(actor=actor, job=job, now=now)
+        job.refresh_from_db()
+    return job, staging.prepare(actor, job)
 
 
 def _begin(actor: Actor, job_id: UUID, prepared: staging.Prepared, now: datetime) -> None:
@@ -127,7 +137,7 @@ def _stage(
         now = ImportJob.objects.get(pk=job_id)
         if now.status == JobStatus.VALIDATING:
             digest = plan.settle(actor, now, prepared.plan)
-            _note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
+            note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
 
     retried(settle)
     if job.is_dry_run:
@@ -135,7 +145,7 @@ def _stage(
 
         def redigest() -> None:
             again = ImportJob.objects.get(pk=job_id)
-            _note_counts(actor, job_id, clock(), plan_digest=plan.digest_of(actor, again))
+            note_counts(actor, job_id, clock(), plan_digest=plan.digest_of(actor, again))
 
         retried(redigest)
 
@@ -159,21 +169,12 @@ def _counts(job: ImportJob) -> Counts:
         return count_rows(job.company_id, job.pk)
 
 
-def _note_counts(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> Counts:
-    counts = count_rows(actor.company_id, job_id)
-    numbers = {f"{name}_count": number for name, number in asdict(counts).items()}
-    # Rows that were written were valid when they were planned.
-    numbers["valid_count"] += counts.written
-    change_job(actor, job_id, now, **numbers, **values)
-    return counts
-
-
 def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> Ended:
     counts = count_rows(actor.company_id, job_id)
     if status is None:
         bad = counts.invalid + counts.failed
         status = JobStatus.COMPLETED_WITH_ERRORS if bad else JobStatus.COMPLETED
-    _note_counts(actor, job_id, now, status=status, finished_at=now)
+    note_counts(actor, job_id, now, status=status, finished_at=now)
     with connection.cursor() as cursor:
         cursor.execute("SELECT plan_digest FROM data_import_importjob WHERE id = %s", [job_id])
         digest = cursor.fetchone()[0]
@@ -183,5 +184,5 @@ def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> En
 def _refuse(actor: Actor, job_id: UUID, refusal: DomainError, now: datetime) -> Ended:
     counts = count_rows(actor.company_id, job_id)
     status = JobStatus.FAILED if counts.total else JobStatus.MAPPED
-    _note_counts(actor, job_id, now, status=status, error=refusal.detail[:2_000])
+    note_counts(actor, job_id, now, status=status, error=refusal.detail[:2_000])
     return Ended(status, counts, "", refusal.detail, refusal.faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from data_import.compiler.statements import (
 from data_import.compiler.targets import Plan, make_plan
 from data_import.engine.detect import Detection, detect
 from data_import.engine.formats import decide_boolean, decide_date_format, decide_number_locale
-from data_import.engine.limits import UnusableFile
+from data_import.engine.limits import MAX_CELL_CHARS, UnusableFile
 from data_import.engine.records import read_records
 from data_import.engine.staging import CopyChunk, copy_chunks
 from data_import.models import ImportBatch, ImportJob
@@ -259,3 +259,29 @@ def restage_row(actor: Actor, job: ImportJob, prepared: Prepared, row_no: int, r
         cursor.execute(f"INSERT INTO {RAW} VALUES (%s, NULL, %s)", [row_no, raw])
         _write_staged(cursor, actor, job, prepared.block, number)
         cursor.execute(DROP)
+
+
+def with_cells(raw: list[str], headers: Sequence[str], cells: Mapping[str, str]) -> list[str]:
+    """A record with other texts in some columns.
+
+    Raises: Invalid for columns that are not there and texts that cannot be stored.
+    """
+    faults = [
+        Fault(f"cells.{name}", "unknown_column", "The file has no such column.")
+        for name in cells
+        if name not in headers
+    ]
+    faults += [
+        Fault(f"cells.{name}", "invalid_characters", "A text cannot hold NUL or a lone surrogate.")
+        for name, value in cells.items()
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value)
+    ]
+    faults += [
+        Fault(f"cells.{name}", "too_long", f"At most {MAX_CELL_CHARS} characters are allowed.")
+        for name, value in cells.items()
+        if len(value) > MAX_CELL_CHARS
+    ]
+    if faults:
+        raise Invalid(faults=faults)
+    whole = (raw + [""] * len(headers))[: len(headers)]
+    return [cells.get(header, value) for header, value in zip(headers, whole, strict=True)]

@@ -1,0 +1,338 @@
+"""Endpoints of imports."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+
+from core.access import view
+from core.entities import entities
+from core.kernel.errors import Conflict, Fault, Invalid, NotFound
+from core.kernel.ids import uuid7
+from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, read_json
+from core.rest.schema import Content, documented, record
+from core.rest.viewsets import EntityViewSet
+from data_import import queries
+from data_import.models import ImportJob, ImportTemplate, JobStatus, RowStatus
+from data_import.operations import jobs, plan, staging
+from data_import.schemas import SETTING_NAMES, read_settings, settings_of
+from data_import.storage import BLOCK_BYTES, MAX_FILE_BYTES
+
+PATH = "/api/v1/data-import"
+MAX_ROWS_SHOWN = 500
+MAX_ERROR_ROWS = 100_000
+SAMPLES = 5
+# What spreadsheets would take for a formula.
+_TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
+
+_OBJECT: dict[str, Any] = {"type": "object"}
+_UPLOAD: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "entity_type": {"type": "string"},
+        "template": {"type": "string", "format": "uuid"},
+        "settings": {"type": "string", "description": "Settings of an import as a JSON object."},
+    },
+}
+_CELLS: dict[str, Any] = {
+    "type": "object",
+    "required": ["cells"],
+    "additionalProperties": False,
+    "properties": {"cells": {"type": "object", "additionalProperties": {"type": "string"}}},
+}
+_START: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"dry_run": {"type": "boolean"}, "plan_digest": {"type": "string"}},
+}
+
+
+def _json(body: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(
+        json.dumps(body, ensure_ascii=False, default=str), status=status, content_type="application/json"
+    )
+
+
+class ImportTemplateViewSet(EntityViewSet):
+    """Settings of imports, kept under a name."""
+
+    entity_name = "import_template"
+
+    def _run(self, operation: str, rows: list[dict[str, Any]]) -> Any:
+        if operation in ("create", "update"):
+            for row in rows:
+                self._check(row)
+        return super()._run(operation, rows)
+
+    def _check(self, row: Mapping[str, Any]) -> None:
+        given = {name: row[name] for name in SETTING_NAMES if row.get(name) is not None}
+        read_settings(given)
+        if "entity_type" in row and entities.find(row["entity_type"]) is None:
+            raise Invalid(faults=[Fault("entity_type", "not_a_choice", "There is no such entity.")])
+
+
+class ImportJobViewSet(EntityViewSet):
+    """Imports: upload a file, look at what it is, plan, start, watch, and see what failed and why."""
+
+    entity_name = "import_job"
+    parser_classes: ClassVar[Any] = (StrictJsonParser, MultiPartParser)
+    # The file itself, and as much again as any other body for the rest of the form.
+    max_body_bytes = MAX_FILE_BYTES + MAX_BODY_BYTES
+
+    def check_right(self) -> None:
+        """Any member may import what they may write; the operations ask for that. Jobs of others are not seen."""
+        if self.action not in (
+            "upload",
+            "detect",
+            "start",
+            "cancel",
+            "fix",
+            "staging",
+            "preview",
+            "errors",
+            "progress",
+        ):
+            super().check_right()
+
+    def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
+        answer = super().answer_with(record_id, status=status)
+        if status == 201:
+            answer["Location"] = self.request.build_absolute_uri(f"{PATH}/jobs/{record_id}/")
+        return answer
+
+    # --- making -----------------------------------------------------------------------------------------------------
+
+    @documented(
+        request=Content("multipart/form-data", _UPLOAD),
+        response=record("import_job"),
+        status=201,
+        errors=(413,),
+    )
+    def upload(self, request: Request, **kwargs: Any) -> HttpResponse:
+        """Upload a file, with the settings of its import or a template."""
+        file = request.data.get("file") if hasattr(request.data, "get") else None
+        if not isinstance(file, UploadedFile):
+            raise Invalid(faults=[Fault("file", "required", "A form with a file is expected.")])
+        document, template = self._document(request)
+        entity_type = document.pop("entity_type", None) or (template.entity_type if template else "")
+        job_id = uuid7()
+        jobs.create_job(
+            actor=self.actor,
+            job_id=job_id,
+            entity_type=str(entity_type),
+            settings=read_settings(document),
+            file_name=file.name or "file",
+            blocks=file.chunks(BLOCK_BYTES),
+            now=self.now,
+            template_id=template.pk if template else None,
+        )
+        return self.answer_with(job_id, status=201)
+
+    def _document(self, request: Request) -> tuple[dict[str, Any], ImportTemplate | None]:
+        """The settings that the form holds: those of its template, then `settings`, then its own parts."""
+        faults = [
+            Fault(name, "unknown_field", "There is no such field.")
+            for name in request.data
+            if name not in ("file", "entity_type", "template", "settings", *SETTING_NAMES)
+        ]
+        if faults:
+            raise Invalid(faults=faults)
+        document: dict[str, Any] = {}
+        template = None
+        if request.data.get("template"):
+            template = view("import_template", self.actor).get(str(request.data["template"]))
+            document = settings_of(template).model_dump(mode="json")
+        if request.data.get("settings"):
+            given = read_json(str(request.data["settings"]).encode("utf-8", "surrogatepass"))
+            if not isinstance(given, dict):
+                raise Invalid(faults=[Fault("settings", "not_an_object", "A JSON object is expected.")])
+            document |= given
+        for name in SETTING_NAMES:
+            if name in request.data:
+                text = str(request.data[name])
+                plain = name in ("mode", "match_on")
+                document[name] = text if plain else read_json(text.encode("utf-8", "surrogatepass"))
+        if request.data.get("entity_type"):
+            document["entity_type"] = str(request.data["entity_type"])
+        return document, template
+
+    def body_for_fingerprint(self, request: Request) -> bytes:
+        if not (request.content_type or "").startswith("multipart/"):
+            return super().body_for_fingerprint(request)
+        parts = [f"{name}={value}" for name, value in sorted(request.data.items()) if name != "file"]
+        digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass"))
+        file = request.data.get("file")
+        if isinstance(file, UploadedFile):
+            digest.update((file.name or "").encode("utf-8", "surrogatepass"))
+            for block in file.chunks(BLOCK_BYTES):
+                digest.update(block)
+            file.seek(0)
+        return digest.digest()
+
+    def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
+        job = self._job
+        given = {name: value for name, value in values.items() if name in SETTING_NAMES}
+        read_settings({**settings_of(job).model_dump(mode="json"), **given})
+        return super()._change(pk, values)
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _job(self) -> ImportJob:
+        job: ImportJob = self.view.get(self.kwargs["pk"], self.records())
+        return job
+
+    @documented(response=_OBJECT)
+    def detect(self, request: Request, pk: str) -> HttpResponse:
+        """Find out encoding, delimiter, header and columns, and propose a mapping."""
+        self.refuse_unknown_parameters(frozenset())
+        return _json(jobs.detect_job(actor=self.actor, job=self._job, now=self.now))
+
+    @documented(request=_START, optional_body=True, response=record("import_job"), status=202)
+    def start(self, request: Request, pk: str) -> HttpResponse:
+        """Have the import carried out, or only planned (`dry_run`); `plan_digest` insists on the plan that was seen."""
+        self.refuse_unknown_parameters(frozenset())
+        body = request.data if isinstance(request.data, dict) else {}
+        faults = [
+            Fault(name, "unknown_field", "There is no such field.")
+            for name in body
+            if name not in ("dry_run", "plan_digest")
+        ]
+        dry_run, digest = body.get("dry_run", False), body.get("plan_digest", "")
+        if not isinstance(dry_run, bool):
+            faults.append(Fault("dry_run", "not_a_boolean", "true or false is expected."))
+        if not isinstance(digest, str):
+            faults.append(Fault("plan_digest", "not_text", "A text is expected."))
+        if faults:
+            raise Invalid(faults=faults)
+        jobs.start_job(actor=self.actor, job=self._job, now=self.now, dry_run=dry_run, digest=digest)
+        return self.answer_with(self._job.pk, status=202)
+
+    @documented(response=record("import_job"))
+    def cancel(self, request: Request, pk: str) -> HttpResponse:
+        """Stop at the next boundary between batches; what is in stays in."""
+        self.refuse_unknown_parameters(frozenset())
+        jobs.cancel_job(actor=self.actor, job=self._job, now=self.now)
+        return self.answer_with(self._job.pk)
+
+    @documented(response=_OBJECT)
+    def progress(self, request: Request, pk: str) -> HttpResponse:
+        """How far the import is, counted from what is committed."""
+        self.refuse_unknown_parameters(frozenset())
+        return _json(asdict(queries.get_progress(self._job)))
+
+    @documented(
+        response=_OBJECT,
+        query={
+            "status": {"type": "string", "enum": list(RowStatus.values)},
+            "after": {"type": "integer", "minimum": 0},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS_SHOWN},
+        },
+    )
+    def staging(self, request: Request, pk: str) -> HttpResponse:
+        """Rows of the file with what they mean and what is wrong with them, in order; `next` goes on behind the last."""
+        self.refuse_unknown_parameters(frozenset({"status", "after", "limit"}))
+        status = request.query_params.get("status", "")
+        if status and status not in RowStatus.values:
+            raise Invalid(faults=[Fault("status", "not_a_choice", f"One of: {', '.join(RowStatus.values)}.")])
+        after, limit = self._number("after", 0), self._number("limit", 50)
+        if not 1 <= limit <= MAX_ROWS_SHOWN:
+            raise Invalid(faults=[Fault("limit", "too_large", f"1 to {MAX_ROWS_SHOWN} is allowed.")])
+        job = self._job
+        rows = queries.list_rows(job.company_id, job.pk, status=status, after=after, limit=limit + 1)
+        more = len(rows) > limit
+        counts = asdict(queries.count_rows(job.company_id, job.pk))
+        body = {"counts": counts, "next": rows[limit - 1]["row"] if more else None, "results": rows[:limit]}
+        return _json(body)
+
+    def _number(self, name: str, default: int) -> int:
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise Invalid(faults=[Fault(name, "not_an_integer", "A whole number is expected.")])
+        return int(text)
+
+    @documented(request=_CELLS, response=_OBJECT, path={"row": {"type": "integer", "minimum": 1}})
+    def fix(self, request: Request, pk: str, row: str) -> HttpResponse:
+        """Correct cells of one row; it is checked again, and the plan with it."""
+        self.refuse_unknown_parameters(frozenset())
+        row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
+        body = request.data
+        cells = body.get("cells") if isinstance(body, dict) and set(body) == {"cells"} else None
+        if not isinstance(cells, dict) or not all(isinstance(value, str) for value in cells.values()):
+            raise Invalid(
+                faults=[Fault("cells", "required", "An object of columns and their new texts is expected.")]
+            )
+        job = self._job
+        staging.lock_job(self.actor, job)
+        job.refresh_from_db()
+        if job.status != JobStatus.STAGED:
+            raise Conflict(
+                "Rows can be corrected while a plan stands and nothing is written.", code="not_staged"
+            )
+        found = queries.list_rows(job.company_id, job.pk, after=row_no - 1, limit=1)
+        if not found or found[0]["row"] != row_no:
+            raise NotFound()
+        prepared = staging.prepare(self.actor, job)
+        raw = staging.with_cells(found[0]["raw"], prepared.detection.headers, cells)
+        staging.restage_row(self.actor, job, prepared, row_no, raw)
+        digest = plan.settle(self.actor, job, prepared.plan)
+        jobs.note_counts(self.actor, job.pk, self.now, plan_digest=digest)
+        return _json(queries.list_rows(job.company_id, job.pk, after=row_no - 1, limit=1)[0])
+
+    @documented(response=_OBJECT)
+    def preview(self, request: Request, pk: str) -> HttpResponse:
+        """What the plan would do: counts, its digest, and some of the rows with old and new values."""
+        self.refuse_unknown_parameters(frozenset())
+        job = self._job
+        if not job.plan_digest:
+            raise Conflict("There is no plan yet; start the import with dry_run.", code="no_plan")
+        target = view(entities[job.entity_type], self.actor)
+        names = queries.planned_fields(job, target)
+        body = {
+            "plan_digest": job.plan_digest,
+            "counts": asdict(queries.count_rows(job.company_id, job.pk)),
+            "actions": queries.count_actions(job.company_id, job.pk),
+            "decisions": job.decisions,
+            "create": queries.sample_creates(job, names, SAMPLES),
+            "update": queries.sample_updates(job, target, names, SAMPLES),
+        }
+        return _json(body)
+
+    @documented(response=Content("text/csv"))
+    def errors(self, request: Request, pk: str) -> HttpResponse:
+        """Every error as a CSV file: row, column, field, value, rule, and a sentence."""
+        self.refuse_unknown_parameters(frozenset())
+        job = self._job
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(("row", "column", "field", "value", "code", "detail"))
+        rows, complete = queries.list_errors(job.company_id, job.pk, MAX_ERROR_ROWS)
+        for row_no, error in rows:
+            cells = (error.get(name) or "" for name in ("column", "field", "value", "code", "detail"))
+            writer.writerow((row_no, *map(_disarmed, cells)))
+        answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = 'attachment; filename="errors.csv"'
+        answer["X-Row-Count"] = str(len(rows))
+        answer["X-Complete"] = "true" if complete else "false"
+        return answer
+
+
+def _disarmed(text: str) -> str:
+    """Behind an apostrophe where a spreadsheet would calculate it; the import takes it off again."""
+    return f"'{text}" if text.startswith(_TRIGGERS) else text
