@@ -31,5 +31,3 @@ def bring_up_to_date(using: str) -> None:
         ddl.create_log(cursor, timezone.now().date())
         ddl.install_triggers(cursor)
         cursor.execute(VIEWS)
-
-

@@ -113,7 +113,7 @@ def _unique(
         groups.append(f"({_of('n', condition)})")
     if constraint.deferrable:
         # It is judged at the end, so rows of the same write may trade values.
-        same.append("x.id NOT IN (SELECT id FROM r)")
+        same.append("x.id NOT IN (SELECT (b.candidate).id FROM base b)")
     before = f"row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY n.ord) > 1"
     stored = " AND ".join(["x.company_id = %(company)s::uuid", "x.id <> n.id", *same])
     among_stored = f'EXISTS (SELECT FROM "{model._meta.db_table}" x WHERE {stored})'

@@ -20,7 +20,9 @@ def refusal(refused: Mapping[int, tuple[Fault, ...]]) -> DomainError:
     first = min(refused)
     faults = refused[first]
     if len(refused) > 1 or first > 0:
-        listed = tuple(item.below(f"rows.{place}") for place, items in sorted(refused.items()) for item in items)
+        listed = tuple(
+            item.below(f"rows.{place}") for place, items in sorted(refused.items()) for item in items
+        )
         return Invalid("Some rows were refused; nothing was written.", faults=listed)
     for fault in faults:
         if fault.code in _BY_CODE:

@@ -44,7 +44,9 @@ def sql_types(model: type[models.Model]) -> dict[str, str]:
     types = {}
     for field in model._meta.concrete_fields:
         typed: Any = field.output_field if isinstance(field, models.GeneratedField) else field
-        types[field.column] = typed.rel_db_type(connection) if field.is_relation else typed.db_type(connection)
+        types[field.column] = (
+            typed.rel_db_type(connection) if field.is_relation else typed.db_type(connection)
+        )
     return types
 
 
@@ -80,7 +82,11 @@ class Rows:
         versioned = any(EXPECTED_VERSION in document for document in documents)
         sparse = len(key_sets) > 1
         shape = ", ".join(
-            ["id uuid", *([f"{EXPECTED_VERSION} integer"] if versioned else []), *(f'"{c}" {types[c]}' for c in columns)]
+            [
+                "id uuid",
+                *([f"{EXPECTED_VERSION} integer"] if versioned else []),
+                *(f'"{c}" {types[c]}' for c in columns),
+            ]
         )
         sql = (
             "SELECT (e.place - 1)::int AS ord, x.*" + (", e.doc" if sparse else "") + " "
@@ -90,6 +96,8 @@ class Rows:
         return cls(sql, (to_json(documents),), columns, len(documents), versioned, sparse)
 
     @classmethod
-    def select(cls, sql: str, params: Iterable[Any], columns: Iterable[str], count: int | None = None) -> Rows:
+    def select(
+        cls, sql: str, params: Iterable[Any], columns: Iterable[str], count: int | None = None
+    ) -> Rows:
         """Rows of a query that selects `ord`, `id` and `columns` with their right types."""
         return cls(sql, tuple(params), tuple(columns), count)

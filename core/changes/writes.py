@@ -227,6 +227,21 @@ def _also_sql(spec: WriteSpec) -> str:
     return "".join(f", {name} AS ({sql})" for name, sql in spec.also.items())
 
 
+def _locked(table: str, relation: str) -> str:
+    """The CTE `base`: each candidate row with its record, locked in id order.
+
+    Looked up row by row on purpose: the planner knows nothing of the candidates' number, and a join it takes for small
+    would compare every row with every record.
+    """
+    return f"""base AS MATERIALIZED (
+  SELECT r AS candidate, o AS record
+  FROM (SELECT * FROM ({_numbered(relation)}) r ORDER BY r.id) r
+  LEFT JOIN LATERAL (
+    SELECT t.* FROM "{table}" t WHERE t.company_id = %(company)s::uuid AND t.id = r.id FOR UPDATE
+  ) o ON true
+)"""
+
+
 def _keep(all_or_none: bool) -> str:
     if all_or_none:
         return "NOT EXISTS (SELECT FROM checked c WHERE c.faults IS NOT NULL)"
@@ -281,21 +296,23 @@ def _insert_sql(
     )
     settled = ", ".join(f'd."{name}"' for name in columns)
     listed = ", ".join(f'"{name}"' for name in columns)
+    nothing = f'LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true'
     return f"""
-WITH r AS MATERIALIZED ({_numbered(relation)}),
+WITH base AS MATERIALIZED (SELECT r AS candidate FROM ({_numbered(relation)}) r),
 completed AS (
-  SELECT n.ord, {final}
-  FROM (SELECT r.ord, {", ".join(values)} FROM r) n
-  JOIN r ON r.ord = n.ord
-  LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  SELECT n.ord, {final}, b.candidate
+  FROM base b
+  CROSS JOIN LATERAL (SELECT (b.candidate).*) r
+  CROSS JOIN LATERAL (SELECT r.ord, {", ".join(values)}) n
+  {nothing}
   {flags}
   {spec.joins}
 ),
 checked AS MATERIALIZED (
   SELECT n.*, {_faults_sql(rules)} AS faults
   FROM completed n
-  JOIN r ON r.ord = n.ord
-  LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true
+  CROSS JOIN LATERAL (SELECT (n.candidate).*) r
+  {nothing}
   {flags}
   {spec.joins}
 ),
@@ -349,24 +366,21 @@ def _update_sql(
     )
     sets = ", ".join(f'"{name}" = d."{name}"' for name in changing)
     return f"""
-WITH r AS MATERIALIZED ({_numbered(relation)}),
-o AS MATERIALIZED (
-  SELECT t.* FROM "{table}" t
-  WHERE t.company_id = %(company)s::uuid AND t.id IN (SELECT id FROM r) ORDER BY t.id FOR UPDATE
-),
+WITH {_locked(table, relation)},
 completed AS (
-  SELECT n.ord, n.given_id, {final}
-  FROM (SELECT r.ord, r.id AS given_id, {", ".join(values)} FROM r LEFT JOIN o ON o.id = r.id) n
-  JOIN r ON r.ord = n.ord
-  LEFT JOIN o ON o.id = r.id
+  SELECT n.ord, r.id AS given_id, {final}, b.candidate, b.record
+  FROM base b
+  CROSS JOIN LATERAL (SELECT (b.candidate).*) r
+  CROSS JOIN LATERAL (SELECT (b.record).*) o
+  CROSS JOIN LATERAL (SELECT r.ord, {", ".join(values)}) n
   {flags}
   {spec.joins}
 ),
 checked AS MATERIALIZED (
   SELECT n.*, {differs} AS differs, o.version AS old_version, {_faults_sql(rules, missing)} AS faults
   FROM completed n
-  JOIN r ON r.ord = n.ord
-  LEFT JOIN o ON o.id = r.id
+  CROSS JOIN LATERAL (SELECT (n.candidate).*) r
+  CROSS JOIN LATERAL (SELECT (n.record).*) o
   {flags}
   {spec.joins}
 ),
@@ -384,14 +398,12 @@ def _erase_sql(spec: WriteSpec, relation: str, versioned: bool, all_or_none: boo
     table = spec.model._meta.db_table
     rules = [*([_STALE] if versioned else []), *spec.rules]
     return f"""
-WITH r AS MATERIALIZED ({_numbered(relation)}),
-o AS MATERIALIZED (
-  SELECT t.* FROM "{table}" t
-  WHERE t.company_id = %(company)s::uuid AND t.id IN (SELECT id FROM r) ORDER BY t.id FOR UPDATE
-),
+WITH {_locked(table, relation)},
 checked AS MATERIALIZED (
   SELECT r.ord, r.id, o.version, {_faults_sql(rules, "o.id IS NULL")} AS faults
-  FROM r LEFT JOIN o ON o.id = r.id
+  FROM base b
+  CROSS JOIN LATERAL (SELECT (b.candidate).*) r
+  CROSS JOIN LATERAL (SELECT (b.record).*) o
   {spec.joins}
 ),
 written AS (
