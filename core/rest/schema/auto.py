@@ -38,8 +38,8 @@ _STANDARD_NAMES = {
 
 
 def only_api(endpoints: Iterable[tuple[Any, ...]], **kwargs: Any) -> list[tuple[Any, ...]]:
-    """Preprocessing hook: what is served below `/api/v1/`."""
-    return [endpoint for endpoint in endpoints if endpoint[0].startswith(BASE)]
+    """Preprocessing hook: what is served below `/api/v1/`. Of two forms of a path, the one with the closing slash."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith(BASE) and endpoint[0].endswith("/")]
 
 
 class EntityAutoSchema(AutoSchema):
@@ -113,7 +113,7 @@ class _Entry:
         )
         if self.verb == "get" and self._ends_in_id() and self.action == "retrieve":
             ending = "get"
-        return "_".join([*(part.replace("-", "_") for part in self._segments()), ending])
+        return "_".join([*(re.sub(r"\W", "_", part) for part in self._segments()), ending])
 
     def _ends_in_id(self) -> bool:
         return self.path.rstrip("/").endswith("}")
