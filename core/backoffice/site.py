@@ -26,6 +26,8 @@ from core.kernel.errors import DomainError, Forbidden, NotFound
 from core.tenancy.actors import Actor
 
 SECTIONS = ("Sales", "Work", "Catalog", "Setup")
+# Django's pages that would read or write past views and operations.
+NOT_OFFERED = frozenset({"autocomplete", "view_on_site", "password_change", "password_change_done"})
 OPTIONS_SHOWN = 20
 FOUND_PER_ENTITY = 5
 MAX_SEARCH_LENGTH = 200
@@ -83,7 +85,9 @@ class BackOfficeSite(UnfoldAdminSite):
         self.pages.append(page)
 
     def register_remaining(self) -> None:
-        """Show every entity that no app has registered."""
+        """Show every entity that no app has registered, and nothing that is none (Django's groups)."""
+        for model in [model for model, item in self._registry.items() if not isinstance(item, EntityAdmin)]:
+            self.unregister(model)
         for entity in entities:
             if not self.is_registered(entity.model):
                 self.register(entity.model, EntityAdmin)
@@ -143,7 +147,7 @@ class BackOfficeSite(UnfoldAdminSite):
             ),
         ]
         own += [path(page.route, self.admin_view(page.view), name=page.url_name) for page in self.pages]
-        return [*own, *super().get_urls()]
+        return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in NOT_OFFERED)]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)

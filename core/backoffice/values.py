@@ -214,7 +214,7 @@ def show_relation(target: Entity, record_id: Any, name: str | None) -> str:
         return NOTHING
     if name is None:
         # It exists, and this person may not see it.
-        return format_html('<span class="bo-subtle">not visible to you</span>')
+        return format_html('<span class="bo-subtle">{}</span>', "not visible to you")
     url = record_url(target, record_id)
     return format_html('<a href="{}">{}</a>', url, name) if url else name
 

@@ -152,9 +152,10 @@ def pipeline(actor: Actor) -> Panel | None:
     if len({item["currency"] for item in values}) > 1:
         encoding["color"] = {"field": "currency", "type": "nominal", "title": "Currency"}
     chart = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": "container",
         "height": {"step": 34},
+        "autosize": {"type": "fit-x", "contains": "padding"},
         "data": {"values": values},
         "mark": {"type": "bar", "cornerRadiusEnd": 3},
         "encoding": encoding,
