@@ -92,7 +92,7 @@ class EntityView:
 
     @property
     def _manager(self) -> Any:
-        return self.entity.model._default_manager  # type: ignore[attr-defined]
+        return self.entity.model._default_manager
 
     def get(self, record_id: str | UUID, among: QuerySet[Any] | None = None) -> Any:
         """One visible record.

@@ -56,7 +56,7 @@ def _through(entity: Entity, actor: Actor) -> Q:
     for name in entity.visible_through:
         parent = entities[entity.fields[name].to]
         condition = visible(parent, actor)
-        records = parent.model._default_manager.filter(condition)  # type: ignore[attr-defined]
+        records = parent.model._default_manager.filter(condition)
         if parent.is_soft_deleted:
             records = records.filter(deleted_at__isnull=True)
         seen |= Q(**{f"{entity.fields[name].column}__in": records.values("pk")})

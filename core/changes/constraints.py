@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.sql import Query
 
+from core.changes.rows import column_of
 from core.tenancy.fields import PersonField, TenantForeignKey
 
 SYSTEM_COLUMNS = ("company_id", "created_at", "updated_at", "created_by_id", "updated_by_id", "version")
@@ -38,7 +39,7 @@ def stored_columns(model: type[models.Model]) -> list[models.Field]:
 
 def constraint_rules(model: type[models.Model], changing: Collection[str], inserting: bool) -> list[Rule]:
     """The rules that a write of the columns `changing` could break."""
-    names = {column.column: column.name for column in model._meta.concrete_fields}
+    names = {str(column.column): column.name for column in model._meta.concrete_fields}
     rules = [*_required(model, changing, inserting), *_references(model, changing)]
     for constraint in model._meta.constraints:
         if isinstance(constraint, models.CheckConstraint):
@@ -96,7 +97,7 @@ def _unique(
     changing: Collection[str],
 ) -> Iterator[Rule]:
     """Against the other rows of the table and the rows before it in the same write."""
-    parts = [f'"{model._meta.get_field(name).column}"' for name in constraint.fields]
+    parts = [f'"{column_of(model, name)}"' for name in constraint.fields]
     parts += [_compiled(model, expression) for expression in constraint.expressions]
     condition = _compiled(model, constraint.condition) if constraint.condition else ""
     columns = [column for part in [*parts, condition] for column in _COLUMN.findall(part)]

@@ -36,15 +36,16 @@ def to_json(value: Any) -> str:
 
 def column_of(model: type[models.Model], name: str) -> str:
     """The database column of a field name."""
-    return model._meta.get_field(name).column
+    column: Any = model._meta.get_field(name)
+    return str(column.column)
 
 
 def sql_types(model: type[models.Model]) -> dict[str, str]:
     """Every column of the model with its PostgreSQL type."""
-    types = {}
+    types: dict[str, str] = {}
     for field in model._meta.concrete_fields:
         typed: Any = field.output_field if isinstance(field, models.GeneratedField) else field
-        types[field.column] = (
+        types[str(field.column)] = (
             typed.rel_db_type(connection) if field.is_relation else typed.db_type(connection)
         )
     return types

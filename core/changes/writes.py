@@ -201,7 +201,7 @@ def _given(model: type[models.Model], given: Sequence[str], sparse: bool) -> str
             return "false"
         return f"r.doc ? {_q(name)}" if sparse else "true"
 
-    flags = ", ".join(f'{flag(column.column)} AS "{column.column}"' for column in stored_columns(model))
+    flags = ", ".join(f'{flag(str(column.column))} AS "{column.column}"' for column in stored_columns(model))
     return f"CROSS JOIN LATERAL (SELECT {flags}) g"
 
 
@@ -274,7 +274,7 @@ def _insert_sql(
     }
     values = []
     for column in stored_columns(model):
-        name = column.column
+        name = str(column.column)
         if name in system:
             values.append(f'{system[name]} AS "{name}"')
         elif name == "id":
@@ -290,7 +290,7 @@ def _insert_sql(
     changing = {*given, *spec.derive} - {"id"}
     rules = [*constraint_rules(model, changing, inserting=True), *spec.rules]
     flags = _given(model, given, sparse)
-    columns = [column.column for column in stored_columns(model)]
+    columns = [str(column.column) for column in stored_columns(model)]
     final = ", ".join(
         f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
     )
@@ -331,7 +331,7 @@ def _update_sql(
     model, table = spec.model, spec.model._meta.db_table
     values = []
     for column in stored_columns(model):
-        name = column.column
+        name = str(column.column)
         if name not in given or name == "id":
             values.append(f'o."{name}"')
         elif sparse:
@@ -351,7 +351,7 @@ def _update_sql(
         *spec.rules,
     ]
     flags = _given(model, given, sparse)
-    columns = [column.column for column in stored_columns(model)]
+    columns = [str(column.column) for column in stored_columns(model)]
     final = ", ".join(
         f'({spec.derive[name]}) AS "{name}"' if name in spec.derive else f'n."{name}"' for name in columns
     )

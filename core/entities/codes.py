@@ -10,9 +10,9 @@ _english = Locale("en")
 _NO_COUNTRIES = {"ZZ", "QO", "EU", "EZ", "UN", "XA", "XB"}
 
 COUNTRY_NAMES: dict[str, str] = {
-    code: name
+    str(code): str(name)
     for code, name in _english.territories.items()
     if len(code) == 2 and code.isalpha() and code not in _NO_COUNTRIES
 }
 COUNTRY_CODES = frozenset(COUNTRY_NAMES)
-CURRENCY_CODES = frozenset(code for code in _english.currencies if len(code) == 3)
+CURRENCY_CODES = frozenset(code for code in map(str, _english.currencies) if len(code) == 3)

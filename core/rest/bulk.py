@@ -6,7 +6,7 @@ One statement for each kind of operation, whatever the number of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,7 @@ class _Item:
 
 
 def run(
-    view: EntityView, operation: str, rows: list[dict[str, Any]], now: datetime, all_or_none: bool = True
+    view: EntityView, operation: str, rows: Sequence[dict[str, Any]], now: datetime, all_or_none: bool = True
 ) -> Outcome:
     """Rows through the entity's operation. Needs a transaction."""
     write = getattr(view.entity.writes, operation)
@@ -92,7 +92,7 @@ def _read(document: Any) -> tuple[bool, list[Any]]:
         faults.append(Fault("atomic", "not_a_boolean", "true or false is expected."))
     if not isinstance(operations, list) or not operations:
         faults.append(Fault("operations", "required", "A list of operations is expected."))
-    if faults:
+    if faults or not isinstance(operations, list):
         raise Invalid(faults=faults)
     if len(operations) > MAX_OPERATIONS:
         raise TooLarge(
@@ -100,7 +100,7 @@ def _read(document: Any) -> tuple[bool, list[Any]]:
             code="too_many_operations",
             limit=MAX_OPERATIONS,
         )
-    return atomic, operations
+    return bool(atomic), operations
 
 
 def _item(view: EntityView, place: int, operation: Any) -> _Item:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
 from core.entities import entities
@@ -19,8 +20,8 @@ class EntityRouter(SimpleRouter):
         entity = entities[viewset.entity_name]
         self.register(prefix or entity.path, viewset, basename=prefix.replace("/", "-") or entity.plural)
 
-    def get_urls(self) -> list[URLPattern]:
-        urls: list[URLPattern] = []
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        urls: list[URLPattern | URLResolver] = []
         for prefix, viewset, basename in self.registry:
             urls += self._extra(prefix, viewset, basename)
         return [*urls, *super().get_urls()]
@@ -42,7 +43,7 @@ class EntityRouter(SimpleRouter):
             route("<str:pk>/restore/", "post", "restore")
         return made
 
-    def get_method_map(self, viewset: Any, method_map: dict[str, str]) -> dict[str, str]:
+    def get_method_map(self, viewset: Any, method_map: Mapping[str, str]) -> dict[str, str]:
         writes = entities[viewset.entity_name].writes
         served = {
             "create": writes.create,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
@@ -156,7 +156,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
             # Two requests for the same new external id take turns.
             lock = f"{self.actor.company_id}:{self.entity.name}:{source}:{external_id}"
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
-        manager = self.entity.model._default_manager  # type: ignore[attr-defined]
+        manager: Any = self.entity.model._default_manager
         known = (
             manager.filter(**keys)
             .only("pk", *(["deleted_at"] if self.entity.is_soft_deleted else []))
@@ -181,7 +181,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
         output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
-        manager = self.entity.model._default_manager  # type: ignore[attr-defined]
+        manager = self.entity.model._default_manager
         [(text, version)] = output.documents(manager.filter(pk=record_id), ("version",))
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
@@ -212,7 +212,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         version = read_if_match(self.request, row.get(EXPECTED_VERSION))
         return row if version is None else {**row, EXPECTED_VERSION: version}
 
-    def _run(self, operation: str, rows: list[dict[str, Any]]) -> Outcome:
+    def _run(self, operation: str, rows: Sequence[dict[str, Any]]) -> Outcome:
         return bulk.run(self.view, operation, rows, self.now)
 
 

@@ -42,7 +42,7 @@ class Context:
     def for_database(self) -> str:
         """What the change-log trigger needs to know, as JSON."""
         actor, origin = self.actor, self.origin
-        facts = {
+        facts: dict[str, object] = {
             "source": self.source,
             "ip": origin.ip,
             "user_agent": origin.user_agent[:500],
