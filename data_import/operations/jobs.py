@@ -17,7 +17,7 @@ from core.jobs import cancel as cancel_work
 from core.jobs import enqueue
 from core.kernel.errors import Conflict, Fault, Invalid
 from core.tenancy.actors import Actor
-from data_import.engine.detect import detect
+from data_import.engine.detect import Detection, detect
 from data_import.engine.limits import UnusableFile
 from data_import.models import ImportJob, JobStatus
 from data_import.queries import Counts, count_rows, describe_detection
@@ -125,6 +125,16 @@ def _printable(name: str) -> str:
     return "".join(character for character in last if character.isprintable())[:255] or "file"
 
 
+def detect_file(job: ImportJob, settings: ImportSettings) -> Detection:
+    """What the job's file is. Raises: Invalid (code of `UnusableFile`, or `file_missing`)."""
+    try:
+        return detect(path_of(job.file_path), hints=settings.options.hints)
+    except UnusableFile as bad:
+        raise Invalid(bad.detail, code=bad.code) from None
+    except FileNotFoundError:
+        raise Invalid("The file is no longer there.", code="file_missing") from None
+
+
 def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, Any]:
     """Find out what the job's file is, and propose a mapping where none is set. Needs a transaction.
 
@@ -133,10 +143,7 @@ def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, A
     if job.status not in EDITABLE:
         raise Conflict("This import has begun.", code="import_has_begun")
     settings = settings_of(job)
-    try:
-        found = detect(path_of(job.file_path), hints=settings.options.hints)
-    except UnusableFile as bad:
-        raise Invalid(bad.detail, code=bad.code) from None
+    found = detect_file(job, settings)
     detected = describe_detection(found, view(entities[job.entity_type], actor))
     values: dict[str, Any] = {"detected": detected, "status": JobStatus.MAPPED, "error": ""}
     if not settings.field_mapping:
@@ -202,6 +209,7 @@ __all__ = [
     "cancel_job",
     "change_job",
     "create_job",
+    "detect_file",
     "detect_job",
     "note_counts",
     "require_importer",

@@ -29,12 +29,13 @@ from data_import.compiler.statements import (
     python_values,
 )
 from data_import.compiler.targets import Plan, make_plan
-from data_import.engine.detect import Detection, detect
+from data_import.engine.detect import Detection
 from data_import.engine.formats import decide_boolean, decide_date_format, decide_number_locale
 from data_import.engine.limits import MAX_CELL_CHARS, UnusableFile
 from data_import.engine.records import read_records
 from data_import.engine.staging import CopyChunk, copy_chunks
 from data_import.models import ImportBatch, ImportJob
+from data_import.operations.jobs import detect_file
 from data_import.schemas import ImportSettings, settings_of
 from data_import.storage import path_of
 
@@ -64,15 +65,6 @@ def lock_job(actor: Actor, job: ImportJob) -> None:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{actor.company_id}:import:{job.pk}"]
         )
-
-
-def detect_file(job: ImportJob, settings: ImportSettings) -> Detection:
-    """Raises: Invalid (code of `UnusableFile`)."""
-    try:
-        return detect(path_of(job.file_path), hints=settings.options.hints)
-    except (UnusableFile, FileNotFoundError) as bad:
-        code = getattr(bad, "code", "file_missing")
-        raise Invalid(getattr(bad, "detail", "The file is no longer there."), code=code) from None
 
 
 def prepare(actor: Actor, job: ImportJob) -> Prepared:
