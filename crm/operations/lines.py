@@ -101,18 +101,20 @@ def _recalculate(deals: set[UUID], actor: Actor, now: datetime) -> None:
     """
     if not deals:
         return
-    chosen = sorted(deals)
     # Locked first, so that the sums below see the lines of whoever held a lock before.
-    fetch(
-        "SELECT id FROM crm_deal WHERE company_id = %s AND id = ANY(%s) ORDER BY id FOR UPDATE",
-        (actor.company_id, chosen),
+    locked = fetch(
+        "SELECT id FROM crm_deal WHERE company_id = %s AND id = ANY(%s) AND deleted_at IS NULL "
+        "ORDER BY id FOR UPDATE",
+        (actor.company_id, sorted(deals)),
     )
+    # Deal by deal on purpose: the planner cannot know how many lines were written a moment ago.
     rows = Rows.select(
-        "SELECT (row_number() OVER (ORDER BY d.id) - 1)::int AS ord, d.id, coalesce(sum(l.total), 0) AS amount, "
-        "CASE WHEN count(l.id) > 0 THEN 'calculated' ELSE 'manual' END::varchar AS amount_source "
-        "FROM crm_deal d LEFT JOIN crm_dealproduct l ON l.company_id = d.company_id AND l.deal_id = d.id "
-        "WHERE d.company_id = %s AND d.id = ANY(%s) AND d.deleted_at IS NULL GROUP BY d.id",
-        [actor.company_id, chosen],
+        "SELECT (d.place - 1)::int AS ord, d.id, sums.amount, sums.amount_source "
+        "FROM unnest(%s::uuid[]) WITH ORDINALITY AS d(id, place) CROSS JOIN LATERAL ("
+        "SELECT coalesce(sum(l.total), 0) AS amount, "
+        "CASE WHEN count(*) > 0 THEN 'calculated' ELSE 'manual' END::varchar AS amount_source "
+        "FROM crm_dealproduct l WHERE l.company_id = %s AND l.deal_id = d.id) sums",
+        [[deal_id for (deal_id,) in locked], actor.company_id],
         ["amount", "amount_source"],
     )
     update_deals(actor=actor, rows=rows, now=now).raise_if_refused()
