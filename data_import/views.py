@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,6 +23,7 @@ from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, read_json
 from core.rest.schema import Content, documented, record
 from core.rest.viewsets import EntityViewSet
 from data_import import queries
+from data_import.error_report import write_error_report
 from data_import.models import ImportJob, ImportTemplate, JobStatus, RowStatus
 from data_import.operations import jobs, plan, staging
 from data_import.schemas import SETTING_NAMES, read_settings, settings_of
@@ -32,10 +31,7 @@ from data_import.storage import BLOCK_BYTES, MAX_FILE_BYTES
 
 PATH = "/api/v1/data-import"
 MAX_ROWS_SHOWN = 500
-MAX_ERROR_ROWS = 100_000
 SAMPLES = 5
-# What spreadsheets would take for a formula.
-_TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
 
 _OBJECT: dict[str, Any] = {"type": "object"}
 _UPLOAD: dict[str, Any] = {
@@ -318,21 +314,9 @@ class ImportJobViewSet(EntityViewSet):
     def errors(self, request: Request, pk: str) -> HttpResponse:
         """Every error as a CSV file: row, column, field, value, rule, and a sentence."""
         self.refuse_unknown_parameters(frozenset())
-        job = self._job
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(("row", "column", "field", "value", "code", "detail"))
-        rows, complete = queries.list_errors(job.company_id, job.pk, MAX_ERROR_ROWS)
-        for row_no, error in rows:
-            cells = (error.get(name) or "" for name in ("column", "field", "value", "code", "detail"))
-            writer.writerow((row_no, *map(_disarmed, cells)))
-        answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+        report = write_error_report(self._job)
+        answer = HttpResponse(report.text, content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="errors.csv"'
-        answer["X-Row-Count"] = str(len(rows))
-        answer["X-Complete"] = "true" if complete else "false"
+        answer["X-Row-Count"] = str(report.row_count)
+        answer["X-Complete"] = "true" if report.is_complete else "false"
         return answer
-
-
-def _disarmed(text: str) -> str:
-    """Behind an apostrophe where a spreadsheet would calculate it; the import takes it off again."""
-    return f"'{text}" if text.startswith(_TRIGGERS) else text

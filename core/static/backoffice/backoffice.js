@@ -60,7 +60,18 @@ function nameControls(root) {
   root.querySelectorAll("#result_list .action-select:not([aria-label])").forEach((box) => box.setAttribute("aria-label", "Select record"));
 }
 
+async function watchProgress(place) {
+  const answer = await fetch(place.dataset.progressUrl, { headers: { Accept: "application/json" } });
+  if (!answer.ok) return;
+  const now = await answer.json();
+  if (now.is_over) { location.reload(); return; }
+  place.querySelector("[data-progress-text]").textContent = now.text;
+  if (now.percent) place.querySelector("progress").value = now.percent;
+  setTimeout(() => watchProgress(place), 800);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-progress-url]").forEach(watchProgress);
   drawCharts();
   nameControls(document);
   new MutationObserver((changes) => {
