@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from core.rest.accounts.serializers import StrictSerializer
+from core.rest.serializers import StrictSerializer
 from crm.models.choices import LeadStatus
 from crm.operations import Conversion
 

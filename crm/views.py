@@ -15,8 +15,8 @@ from rest_framework.response import Response
 
 from core.access import view
 from core.kernel.errors import Fault, Invalid
-from core.rest.accounts.serializers import StrictSerializer
 from core.rest.schema import created, documented, record
+from core.rest.serializers import StrictSerializer
 from core.rest.viewsets import EntityViewSet, read_if_match
 from crm import operations
 from crm.serializers import (
