@@ -12,7 +12,12 @@ from crm.operations.catalog import (
     update_products,
     update_tags,
 )
-from crm.operations.conversion import Conversion, ConversionOptions, convert_lead
+from crm.operations.conversion import Conversion, ConversionOptions, convert_lead, record_conversions
+from crm.operations.deal_contacts import (
+    create_deal_contacts,
+    delete_deal_contacts,
+    update_deal_contacts,
+)
 from crm.operations.deals import (
     create_deals,
     delete_deals,
@@ -26,15 +31,18 @@ from crm.operations.deals import (
 from crm.operations.defaults import seed_company_defaults
 from crm.operations.engagement import (
     create_activities,
+    create_activity_participants,
     create_notes,
     create_tasks,
     delete_activities,
+    delete_activity_participants,
     delete_notes,
     delete_tasks,
     restore_activities,
     restore_notes,
     restore_tasks,
     update_activities,
+    update_activity_participants,
     update_notes,
     update_tasks,
 )
@@ -74,7 +82,9 @@ __all__ = [
     "convert_lead",
     "create_accounts",
     "create_activities",
+    "create_activity_participants",
     "create_contacts",
+    "create_deal_contacts",
     "create_deal_products",
     "create_deals",
     "create_leads",
@@ -87,7 +97,9 @@ __all__ = [
     "create_tasks",
     "delete_accounts",
     "delete_activities",
+    "delete_activity_participants",
     "delete_contacts",
+    "delete_deal_contacts",
     "delete_deal_products",
     "delete_deals",
     "delete_leads",
@@ -102,6 +114,7 @@ __all__ = [
     "lose_deal",
     "move_deal",
     "qualify_lead",
+    "record_conversions",
     "reopen_deal",
     "restore_accounts",
     "restore_activities",
@@ -114,7 +127,9 @@ __all__ = [
     "seed_company_defaults",
     "update_accounts",
     "update_activities",
+    "update_activity_participants",
     "update_contacts",
+    "update_deal_contacts",
     "update_deal_products",
     "update_deals",
     "update_leads",

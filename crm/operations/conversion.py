@@ -124,6 +124,14 @@ def convert_lead(
     )
 
 
+def record_conversions(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
+    """Note what leads have become, where those records exist. Needs a transaction.
+
+    Rows set `status`, `converted_at`, `converted_by` and the three `converted_…` references.
+    """
+    return update(_CONVERTED, rows, actor=actor, now=now, all_or_none=all_or_none)
+
+
 # --- what exists -------------------------------------------------------------------------------------------
 
 
@@ -281,7 +289,7 @@ def _close(
         "converted_contact": contact_id,
         "converted_deal": deal_id,
     }
-    update(_CONVERTED, Rows.of(Lead, [row]), actor=actor, now=now).raise_if_refused()
+    record_conversions(actor=actor, rows=Rows.of(Lead, [row]), now=now).raise_if_refused()
 
 
 def _move_followers(

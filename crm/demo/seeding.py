@@ -1,0 +1,202 @@
+"""Two years of a company's life, told in the order in which it happened.
+
+Each of the people who sell sits down every other week and does what has come up: new records, leads and deals that move
+on, tasks that are done. All of it goes through the CRM's operations with the time of that moment, so that dates, stage
+history and derived values are those of a company that has worked for two years. Every sitting is one transaction with
+a handful of statements, whatever the scale; one that was interrupted is taken up again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.db.models import Max
+
+from core.changes import Outcome, Rows
+from core.kernel.errors import Conflict
+from core.kernel.ids import uuid7
+from core.kernel.transactions import retried
+from core.tenancy.actors import Actor
+from core.tenancy.context import actor_context
+from crm import operations
+from crm.demo import progress, records
+from crm.demo.founding import Demo, find_demo, found
+from crm.demo.records import Relation
+from crm.models import Activity
+from crm.operations.records import fetch
+
+DAYS = 730
+_SITTINGS = 364
+# How many there are at the end at scale 1, and the shape of their growth: below 1 most come early.
+_GROWTH: dict[str, tuple[int, float]] = {
+    "accounts": (90, 0.6),
+    "contacts": (860, 0.8),
+    "leads": (1_200, 1.1),
+    "deals": (450, 1.0),
+    "activities": (5_000, 1.1),
+    "tasks": (900, 1.1),
+    "notes": (500, 1.0),
+}
+
+
+class Create(Protocol):
+    def __call__(self, *, actor: Actor, rows: Rows, now: datetime) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """What was done: whether the company is new, and how many sittings were missing."""
+
+    is_new: bool
+    sittings: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sitting:
+    place: int
+    seller: int
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """One sitting, being told."""
+
+    sitting: _Sitting
+    actor: Actor
+    until: datetime
+    scale: int
+    seed: int
+
+    def here(self, first: int = 0, last: int = 0) -> tuple[Any, ...]:
+        """The parameters of `HERE`."""
+        sitting, actor = self.sitting, self.actor
+        return (
+            self.seed,
+            actor.company_id,
+            actor.user_id,
+            sitting.since,
+            sitting.at,
+            self.until,
+            first,
+            last,
+        )
+
+    def write(self, operation: Create, relation: Relation, params: tuple[Any, ...]) -> None:
+        rows = Rows.select(relation.sql, params, relation.columns)
+        operation(actor=self.actor, rows=rows, now=self.sitting.at).raise_if_refused()
+
+    def create(self, kind: str, operation: Create, relation: Relation) -> bool:
+        """The rows of this kind whose time has come. Returns whether there were any."""
+        first, last = (_count(kind, self.sitting.place + later, self.scale) for later in (0, 1))
+        if first == last:
+            return False
+        self.write(operation, relation, self.here(first + 1, last))
+        return True
+
+
+def seed_demo(
+    *,
+    slug: str,
+    password: str,
+    now: datetime,
+    scale: int = 1,
+    seed: int = 1,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Seeded:
+    """Make the demo company, or what is missing of one that was begun. Commits by itself, sitting by sitting.
+
+    `report` is told how many sittings of how many are done. Raises: Conflict when the slug is another company's.
+    """
+    demo = find_demo(slug)
+    is_new = demo is None
+    if demo is None:
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        found(slug, password, midnight - timedelta(days=DAYS))
+        demo = find_demo(slug)
+    if demo is None or not demo.sellers:
+        raise Conflict(f"The company {slug} exists already and is no demo.")
+    missing = _missing(demo, seed)
+    for place, sitting in enumerate(missing):
+        report(place, len(missing))
+        actor = demo.sellers[sitting.seller]
+        teller = _Teller(sitting, actor, demo.company.created_at + timedelta(days=DAYS), scale, seed)
+        with actor_context(actor, source="command"):
+            retried(lambda teller=teller: _tell(teller))  # type: ignore[misc]
+    report(len(missing), len(missing))
+    return Seeded(is_new, len(missing))
+
+
+def _missing(demo: Demo, seed: int) -> list[_Sitting]:
+    """The sittings that have not happened yet: each leaves an activity."""
+    with actor_context(demo.sellers[0], source="command"):
+        latest = retried(lambda: Activity.objects.aggregate(latest=Max("created_at"))["latest"])
+    told = _sittings(demo.company.created_at, len(demo.sellers), seed)
+    return [sitting for sitting in told if latest is None or sitting.at > latest]
+
+
+def _sittings(start: datetime, sellers: int, seed: int) -> list[_Sitting]:
+    """When who works: in turns, on working days in working hours."""
+    chance = random.Random(seed)  # noqa: S311 - a story, not a secret
+    sittings: list[_Sitting] = []
+    last_of: dict[int, datetime] = {}
+    moments = sorted(_moment(start, place, chance) for place in range(_SITTINGS))
+    turn: list[int] = []
+    for place, at in enumerate(moments):
+        turn = turn or chance.sample(range(sellers), sellers)
+        seller = turn.pop()
+        sittings.append(_Sitting(place, seller, last_of.get(seller, at - timedelta(days=7)), at))
+        last_of[seller] = at
+    return sittings
+
+
+def _moment(start: datetime, place: int, chance: random.Random) -> datetime:
+    day = start + timedelta(days=(place + 1) * DAYS // _SITTINGS - 1)
+    if day.weekday() > 4:
+        day -= timedelta(days=day.weekday() - 4)
+    return day + timedelta(hours=chance.randint(8, 16), seconds=chance.randrange(3600))
+
+
+def _count(kind: str, sittings: int, scale: int) -> int:
+    """How many of a kind there are after so many sittings."""
+    total, shape = _GROWTH[kind]
+    return round(total * scale * (sittings / _SITTINGS) ** shape)
+
+
+def _tell(teller: _Teller) -> None:
+    """What happens in one sitting, in the order in which one thing needs another."""
+    # The same statements hundreds of times over: planning each anew would take longer than running it.
+    fetch("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)", ())
+    here = teller.here()
+    teller.write(operations.update_leads, progress.LEADS, here)
+    _convert(teller)
+    teller.write(operations.update_deals, progress.DEALS, here)
+    teller.write(operations.update_tasks, progress.TASKS, here)
+    teller.create("accounts", operations.create_accounts, records.ACCOUNTS)
+    teller.create("contacts", operations.create_contacts, records.CONTACTS)
+    teller.create("leads", operations.create_leads, records.LEADS)
+    if teller.create("deals", operations.create_deals, records.DEALS):
+        teller.write(operations.create_deal_products, records.DEAL_PRODUCTS, here)
+    teller.create("activities", operations.create_activities, records.ACTIVITIES)
+    teller.create("tasks", operations.create_tasks, records.TASKS)
+    teller.create("notes", operations.create_notes, records.NOTES)
+
+
+def _convert(teller: _Teller) -> None:
+    """Qualified leads become accounts, contacts and deals: a set of them at once."""
+    leads = [lead_id for (lead_id,) in fetch(progress.CONVERTING, teller.here())]
+    if not leads:
+        return
+    # Conversion hands ids on, so they are made here.
+    made: list[list[UUID]] = [[uuid7() for _ in leads] for _ in range(3)]
+    params = (leads, *made)
+    teller.write(operations.create_accounts, progress.CONVERTED_ACCOUNTS, params)
+    teller.write(operations.create_contacts, progress.CONVERTED_CONTACTS, params)
+    teller.write(operations.create_deals, progress.CONVERTED_DEALS, params)
+    teller.write(operations.record_conversions, progress.CONVERTED_LEADS, (teller.sitting.at, *params))

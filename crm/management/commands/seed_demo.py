@@ -1,0 +1,94 @@
+"""`manage.py seed_demo [--scale N] [--company SLUG] [--seed S]`"""
+
+from __future__ import annotations
+
+import secrets
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from core.kernel.errors import DomainError
+from crm.demo import seed_demo
+
+_EXIT_REFUSED = 2
+
+
+class Command(BaseCommand):
+    help = "Make the demo company: people, accounts, leads, deals and two years of history. Repeating it changes nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--scale",
+            type=_count,
+            default=1,
+            metavar="N",
+            help="N times as many records; 1 has about 1,200 leads",
+        )
+        parser.add_argument("--company", default="demo", metavar="SLUG", help="slug of the company")
+        parser.add_argument(
+            "--seed", type=int, default=1, metavar="S", help="another number, another company"
+        )
+        parser.add_argument(
+            "--yes-really", action="store_true", help="also under settings that are not for one machine"
+        )
+
+    def handle(self, *, scale: int, company: str, seed: int, yes_really: bool, **_: Any) -> None:
+        home = getattr(settings, "HOME", None)
+        if home is None and not yes_really:
+            raise CommandError(
+                "These settings are not for one machine alone, and the people of the demo company all have the same "
+                "password. Add --yes-really if that is what you want.",
+                returncode=_EXIT_REFUSED,
+            )
+        kept = home and home.root / "demo-password"
+        password = _kept_password(kept) or secrets.token_hex(8)
+        with Progress(
+            TextColumn("Demo company"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            # Who calls this from within a program shows progress in their own way.
+            disable=not self.stdout.isatty(),
+            transient=True,
+        ) as progress:
+            bar = progress.add_task("", total=None)
+            try:
+                seeded = seed_demo(
+                    slug=company,
+                    password=password,
+                    now=timezone.now(),
+                    scale=scale,
+                    seed=seed,
+                    report=lambda done, total: progress.update(bar, completed=done, total=total or 1),
+                )
+            except DomainError as error:
+                raise CommandError(str(error.detail), returncode=_EXIT_REFUSED) from None
+        if seeded.is_new and kept:
+            _keep_password(kept, password)
+        known = password if seeded.is_new or _kept_password(kept) else "the one it was made with"
+        self.stdout.write(f"Sign in: admin@{company}.example, password {known}")
+        self.stdout.write(
+            f"   also: manager@{company}.example, sales@{company}.example, viewer@{company}.example"
+        )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise ArgumentTypeError("a whole number from 1 to 10000 is expected")
+    return int(text)
+
+
+def _kept_password(file: Path | None) -> str:
+    return file.read_text().strip() if file and file.exists() else ""
+
+
+def _keep_password(file: Path, password: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(f"{password}\n")
