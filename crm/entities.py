@@ -60,6 +60,7 @@ ACCOUNT = register(
             fact("phone", kind=Kind.PHONE, search="B", meaning="phone"),
             fact("description", search="D"),
             fact("parent", label="Parent account"),
+            fact("primary_contact", description="One of the account's own contacts."),
             fact("annual_revenue", kind=Kind.MONEY, meaning="amount"),
             fact("currency", kind=Kind.CURRENCY, meaning="currency"),
             fact("number_of_employees"),
@@ -229,6 +230,10 @@ PIPELINE_STAGE = register(
             fact("forecast_category"),
             fact("rotting_days", description="Days after which a deal in this stage counts as stale."),
             fact("required_fields", description="Deal fields that must be set to enter."),
+            fact(
+                "allowed_next",
+                description="Ids of the stages of the same pipeline that a deal may go to from here; empty: any.",
+            ),
             fact("color"),
             fact("is_active"),
             fact("description"),
@@ -291,8 +296,9 @@ DEAL = register(
             fact(
                 "is_stale",
                 kind=Kind.BOOLEAN,
-                sql="coalesce({t}.status = 'open' AND {t}.stage_changed_at < "
-                f"now() - make_interval(days => ({_ROTTING_DAYS})), false)",
+                # In seconds: so many days back may lie before the calendar begins.
+                sql="coalesce({t}.status = 'open' AND extract(epoch FROM now() - {t}.stage_changed_at) > "
+                f"86400.0 * ({_ROTTING_DAYS}), false)",
                 description="Longer in its stage than the stage's rotting days.",
             ),
             fact(
@@ -318,6 +324,30 @@ DEAL = register(
             "close_date_changed": _changed("close_date"),
             "assigned": _changed("owner"),
         },
+    )
+)
+
+DEAL_CONTACT = register(
+    Entity(
+        name="deal_contact",
+        plural="deal_contacts",
+        model_label="crm.DealContact",
+        facts=(
+            fact("deal"),
+            fact("contact", meaning="contact"),
+            fact("role"),
+            fact(
+                "is_primary",
+                description="The deal's primary contact; setting one here or there sets the other.",
+            ),
+        ),
+        writes=Writes(
+            operations.create_deal_contacts,
+            operations.update_deal_contacts,
+            operations.delete_deal_contacts,
+        ),
+        title=("contact",),
+        visible_through=("deal",),
     )
 )
 
@@ -449,6 +479,31 @@ ACTIVITY = register(
         ordering="-start_at",
         visible_through=_THROUGH,
         events={"completed": _became("status", "held"), "canceled": _became("status", "canceled")},
+    )
+)
+
+ACTIVITY_PARTICIPANT = register(
+    Entity(
+        name="activity_participant",
+        plural="activity_participants",
+        model_label="crm.ActivityParticipant",
+        facts=(
+            fact("activity"),
+            fact("kind", description="Which of the four below is given; it may be left out."),
+            fact("user"),
+            fact("contact"),
+            fact("lead"),
+            fact("email", kind=Kind.EMAIL, pii=True),
+            fact("response"),
+            fact("is_organizer"),
+        ),
+        writes=Writes(
+            operations.create_activity_participants,
+            operations.update_activity_participants,
+            operations.delete_activity_participants,
+        ),
+        title=("kind",),
+        visible_through=("activity",),
     )
 )
 

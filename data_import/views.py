@@ -268,13 +268,15 @@ class ImportJobViewSet(EntityViewSet):
         """Correct cells of one row; it is checked again, and the plan with it."""
         self.refuse_unknown_parameters(frozenset())
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
-        body = request.data
-        cells = body.get("cells") if isinstance(body, dict) and set(body) == {"cells"} else None
+        body = request.data if isinstance(request.data, dict) else {}
+        faults = [Fault(name, "unknown_field", "There is no such field.") for name in body if name != "cells"]
+        cells = body.get("cells")
         if not isinstance(cells, dict) or not all(isinstance(value, str) for value in cells.values()):
-            raise Invalid(
-                faults=[Fault("cells", "required", "An object of columns and their new texts is expected.")]
-            )
+            faults.append(Fault("cells", "required", "An object of columns and their new texts is expected."))
+        if faults:
+            raise Invalid(faults=faults)
         job = self._job
+        jobs.require_importer(self.actor, job.entity_type, job.mode)
         staging.lock_job(self.actor, job)
         job.refresh_from_db()
         if job.status != JobStatus.STAGED:

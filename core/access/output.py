@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import QuerySet
 
@@ -55,7 +56,11 @@ class Output:
         expanded relation."""
         columns = _stored_columns(self.view.entity.model)
         annotated = [name for name in extra if name not in columns]
-        inner, params = queryset.values_list(*columns, *annotated).query.sql_with_params()
+        try:
+            inner, params = queryset.values_list(*columns, *annotated).query.sql_with_params()
+        except EmptyResultSet:
+            # Its conditions exclude each other: there is nothing to ask the database.
+            return []
         relations = tuple(self.view.entity.fields[name].column for name in self.expand)
         picked = "".join(f', p."{name}"' for name in (*extra, *relations))
         sql = f"SELECT {_document_sql(self.view.entity.name, self.fields)}{picked} FROM ({inner}) p"

@@ -138,8 +138,9 @@ def detect_file(job: ImportJob, settings: ImportSettings) -> Detection:
 def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, Any]:
     """Find out what the job's file is, and propose a mapping where none is set. Needs a transaction.
 
-    Raises: Invalid (code of `UnusableFile`), Conflict when the import has begun.
+    Raises: Forbidden, Invalid (code of `UnusableFile`), Conflict when the import has begun.
     """
+    require_importer(actor, job.entity_type, job.mode)
     if job.status not in EDITABLE:
         raise Conflict("This import has begun.", code="import_has_begun")
     settings = settings_of(job)
@@ -176,8 +177,9 @@ def start_job(
 def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:
     """Stop at the next boundary between batches; what is in stays in. Needs a transaction.
 
-    Raises: Conflict when the import has ended.
+    Raises: Forbidden, Conflict when the import has ended.
     """
+    require_importer(actor, job.entity_type, job.mode)
     if job.status in ENDED:
         raise Conflict("This import has ended.", code="import_ended")
     change_job(actor, job.pk, now, status=JobStatus.CANCELED, finished_at=now)
