@@ -43,13 +43,13 @@ class ApiView(APIView):
     declared is refused. `public` endpoints need no sign-in and run under the system's context.
     """
 
-    authentication_classes: ClassVar[Any] = (BearerAuthentication, ApiKeyAuthentication)
-    parser_classes: ClassVar[Any] = (StrictJsonParser,)
-    renderer_classes: ClassVar[Any] = (JSONRenderer,)
+    authentication_classes: Any = (BearerAuthentication, ApiKeyAuthentication)
+    parser_classes: Any = (StrictJsonParser,)
+    renderer_classes: Any = (JSONRenderer,)
     content_negotiation_class = DefaultContentNegotiation
-    permission_classes: ClassVar[Any] = ()
-    throttle_classes: ClassVar[Any] = ()
-    http_method_names: ClassVar[Any] = ["get", "head", "post", "put", "patch", "delete"]
+    permission_classes: Any = ()
+    throttle_classes: Any = ()
+    http_method_names: Any = ["get", "head", "post", "put", "patch", "delete"]
 
     public: ClassVar[bool] = False
     verbs: ClassVar[Mapping[str, str]] = {}
@@ -66,7 +66,7 @@ class ApiView(APIView):
         self.headers = {}
         self.now = timezone.now()
         incoming = self.request = self.initialize_request(request, *args, **kwargs)
-        answer: HttpResponseBase
+        answer: Any
         try:
             answer = self._answer(incoming)
         except Exception as error:
@@ -74,7 +74,7 @@ class ApiView(APIView):
         self.response = self.finalize_response(incoming, answer, *args, **kwargs)
         return self.response
 
-    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+    def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, Forbidden) and hasattr(self, "actor"):
             what = f"{self.request.method} {self.request.path}"
             record_refusal(self.actor, what=what, code=exc.code, origin=self.origin)
@@ -85,9 +85,7 @@ class ApiView(APIView):
             close_old_connections()
         return answer
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["API-Version"] = API_VERSION
         return response
@@ -110,7 +108,8 @@ class ApiView(APIView):
                 self.perform_authentication(request)
                 if self.public:
                     return handler(request, *self.args, **self.kwargs)
-            self.actor = request.auth
+            actor: Any = request.auth
+            self.actor = actor
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
             with actor_context(self.actor, source="api", origin=origin):
                 self.check_right()
