@@ -270,7 +270,7 @@ class ImportJobViewSet(EntityViewSet):
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
         body = request.data if isinstance(request.data, dict) else {}
         faults = [Fault(name, "unknown_field", "There is no such field.") for name in body if name != "cells"]
-        cells = body.get("cells")
+        cells: Any = body.get("cells")
         if not isinstance(cells, dict) or not all(isinstance(value, str) for value in cells.values()):
             faults.append(Fault("cells", "required", "An object of columns and their new texts is expected."))
         if faults:
