@@ -140,7 +140,8 @@ def _run(sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool) -
     versions: dict[int, int] = {}
     refused: dict[int, tuple[Fault, ...]] = {}
     unchanged = set()
-    found = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
+    # A query may select any number of rows: a plan made for one would join them one by one.
+    found = connection.fetch_prepared(sql, params, prepare=rows.count is not None)  # type: ignore[attr-defined]
     for place, record_id, version, changed, faults in found:
         if faults:
             refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -94,7 +95,7 @@ class _Malformed(Exception):
 
 def _decode(token: str, kind: str, keys: Mapping[str, str], now: datetime) -> Claims:
     try:
-        payload = _verified(token, keys)
+        payload = _verified(token, tuple(keys.items()))
         claims = _read(payload, kind, now)
     except (_Malformed, jwt.PyJWTError):
         raise NotSignedIn("The token is not valid.", code="token_invalid") from None
@@ -103,7 +104,9 @@ def _decode(token: str, kind: str, keys: Mapping[str, str], now: datetime) -> Cl
     return claims
 
 
-def _verified(token: str, keys: Mapping[str, str]) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def _verified(token: str, keys: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """What a genuine token says. Clients send the same one for minutes; what it means is judged anew each time."""
     if len(token) > MAX_LENGTH or not _COMPACT.fullmatch(token):
         raise _Malformed
     header_part, payload_part, signature_part = token.split(".")
@@ -111,7 +114,7 @@ def _verified(token: str, keys: Mapping[str, str]) -> dict[str, Any]:
     # Nothing in a header may choose the algorithm, bring a key or name where one lies.
     if set(header) != {"alg", "typ", "kid"} or header["alg"] != ALGORITHM or header["typ"] != "JWT":
         raise _Malformed
-    key = keys.get(header["kid"]) if isinstance(header["kid"], str) else None
+    key = dict(keys).get(header["kid"]) if isinstance(header["kid"], str) else None
     if key is None:
         raise _Malformed
     _bytes(signature_part)

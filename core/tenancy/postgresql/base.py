@@ -7,19 +7,20 @@ safe. Statements outside a transaction run as the application role without a com
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.db import connections
 from django.db.backends.postgresql import base, operations
 from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
+from core.tenancy.postgresql.prepared import Params, PreparedStatements, Statement
 
 APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
@@ -66,6 +67,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
+        self._statements = PreparedStatements(self.connection)
         if self._restricted and self.settings_dict["NAME"] not in (None, "postgres"):
             with self.connection.cursor() as cursor:
                 cursor.execute(f"SET ROLE {APP_ROLE}")
@@ -90,33 +92,51 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _tell_context(self) -> None:
         """Tell the open transaction the context of this moment, unless it knows."""
+        untold = self._untold()
+        if untold:
+            with self.wrap_database_errors:
+                self._statements.fetch(*untold)
+            self._told = context.current()
+
+    def _untold(self) -> list[Statement]:
+        """What the transaction must be told before its next statement."""
         now = context.current()
         if self._told is now or self.get_autocommit():
-            return
+            return []
         if self.connection.info.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
-            return
+            return []
         role = "none"
         if self._restricted:
             role = PLATFORM_ROLE if now.system else APP_ROLE
-        with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
-            cursor.execute(_BIND, (str(now.company_id or ""), now.for_database(), role), prepare=True)
-        self._told = now
+        return [(_BIND, (str(now.company_id or ""), now.for_database(), role), True)]
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)
         # Settings made since the savepoint went with it.
         self._told = None
 
-    def fetch_prepared(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
-        """Rows of a statement that the server parses and plans once per connection (parameters stay on the server)."""
+    def fetch_prepared(
+        self, sql: str, params: Params = None, *, prepare: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
+
+        `prepare=False` for one whose work the parameters do not show: it is planned each time.
+        """
         self.validate_no_broken_transaction()
         self.ensure_connection()
-        self._tell_context()
         started = time.monotonic()
-        with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
-            cursor.execute(sql, params, prepare=True)
-            rows = cursor.fetchall() if cursor.description else []
+        with self.wrap_database_errors:
+            rows = self._statements.fetch(*self._untold(), (sql, params, prepare))
+        self._told = context.current()
         if self.queries_logged:
             self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
         return rows
+
+    def is_usable(self) -> bool:
+        # Django asks this once a request by a statement. A server that went away has closed the socket, or said why:
+        # only then is there anything to read.
+        if self.connection is None or self.connection.closed:
+            return False
+        reading, _, _ = select.select([self.connection.fileno()], [], [], 0)
+        return not reading or super().is_usable()

@@ -1,0 +1,95 @@
+"""Statements prepared once per connection: what keeps them, what renews them, what is never prepared."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from core.tenancy.context import system_context
+from core.tenancy.postgresql.prepared import LONG_TEXT, MANY_ELEMENTS, MAX_STATEMENTS
+
+
+def _prepared() -> list[str]:
+    return [row[0] for row in connection.fetch_prepared("SELECT statement FROM pg_prepared_statements", None)]
+
+
+def _prepare_and_fail() -> None:
+    connection.fetch_prepared("SELECT %s::int AS kept", [1])
+    connection.fetch_prepared("SELECT 1 / %s::int", [0])
+
+
+@pytest.fixture(autouse=True)
+def _in_a_transaction(db):
+    with system_context("a test"):
+        yield
+
+
+class TestPreparedStatements:
+    def test_take_parameters_by_place_and_by_name(self):
+        by_place = connection.fetch_prepared("SELECT %s::int - %s::int, '%%'", [5, 3])
+        by_name = connection.fetch_prepared("SELECT %(a)s::int, %(b)s::int, %(a)s::int", {"b": 2, "a": 1})
+
+        assert (by_place, by_name) == ([(2, "%")], [(1, 2, 1)])
+
+    def test_are_prepared_once(self):
+        for number in range(3):
+            connection.fetch_prepared("SELECT %s::int AS once", [number])
+
+        assert _prepared().count("SELECT $1::int AS once") == 1
+
+    def test_outlive_a_rollback(self):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            _prepare_and_fail()
+
+        assert connection.fetch_prepared("SELECT %s::int AS kept", [2]) == [(2,)]
+        assert _prepared().count("SELECT $1::int AS kept") == 1
+
+    def test_with_much_to_do_are_planned_for_their_values(self):
+        connection.fetch_prepared("SELECT cardinality(%s::int[]) AS many", [[1] * (MANY_ELEMENTS + 1)])
+        connection.fetch_prepared("SELECT length(%s::text) AS long", ["x" * (LONG_TEXT + 1)])
+        connection.fetch_prepared("SELECT %s::int AS asked", [1], prepare=False)
+
+        assert not {"many", "long", "asked"} & {text.rsplit(" ", 1)[-1] for text in _prepared()}
+
+    def test_are_prepared_again_when_the_table_has_changed(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE NONE")
+            cursor.execute("CREATE TEMPORARY TABLE changing AS SELECT 1 AS a")
+            cursor.execute("GRANT SELECT ON changing TO PUBLIC")
+            connection.fetch_prepared("SELECT * FROM changing WHERE a = %s", [1])
+            cursor.execute("ALTER TABLE changing ADD b int")
+        with pytest.raises(DatabaseError), transaction.atomic():
+            connection.fetch_prepared("SELECT * FROM changing WHERE a = %s", [1])
+
+        assert connection.fetch_prepared("SELECT * FROM changing WHERE a = %s", [1]) == [(1, None)]
+
+    def test_make_room_for_new_ones(self):
+        for number in range(MAX_STATEMENTS + 5):
+            connection.fetch_prepared(f"SELECT %s::int AS column_{number}", [1])
+        kept = _prepared()
+
+        assert "SELECT $1::int AS column_0" not in kept
+        assert f"SELECT $1::int AS column_{MAX_STATEMENTS + 4}" in kept
+        assert len(kept) <= MAX_STATEMENTS + 2
+
+    def test_say_what_failed_as_django_does(self):
+        with pytest.raises(DatabaseError) as caught, transaction.atomic():
+            connection.fetch_prepared("SELECT * FROM no_such_table", None)
+
+        assert isinstance(caught.value.__cause__, psycopg.errors.UndefinedTable)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConnection:
+    def test_that_the_server_closed_is_opened_again_by_the_next_request(self):
+        with system_context("a test"):
+            connection.ensure_connection()
+            assert connection.is_usable()
+            with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid]
+                )
+
+            assert not connection.is_usable()
+            connection.close()
