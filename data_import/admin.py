@@ -57,7 +57,11 @@ def importable_by(actor: Actor) -> list[Entity]:
 class UploadForm(ActionForm):
     """The first step."""
 
-    file = forms.FileField(label="File", help_text="CSV or another delimited text, up to 512 MB.")
+    file = forms.FileField(
+        label="File",
+        help_text="CSV or another delimited text, up to 512 MB.",
+        widget=forms.FileInput(),
+    )
     entity_type = forms.CharField(label="What is in it")
     mode = forms.CharField(label="What to do", widget=choice_select(Mode.choices))
 

@@ -35,6 +35,9 @@ LOCAL_MINUTE = "%Y-%m-%dT%H:%M"
 class RelationSelect(UnfoldAdminAutocompleteWidget):
     """A select that asks the server for records as one types; only the chosen one is in the page."""
 
+    # The theme's own option offers nothing but a marker for its script.
+    option_template_name = "django/forms/widgets/select_option.html"
+
     def __init__(self, to: str, actor: Actor) -> None:
         self.to = to
         self.actor = actor

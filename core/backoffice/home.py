@@ -52,6 +52,8 @@ class Panel:
     lines: Sequence[Line] = ()
     empty: str = "Nothing here yet."
     is_wide: bool = False
+    # The smaller, the further up.
+    position: int = 100
 
     @property
     def chart_id(self) -> str:
@@ -66,7 +68,9 @@ PANELS: Registry[Callable[[Actor], Panel | None]] = Registry("home panel")
 
 def context_of(request: HttpRequest) -> dict[str, Any]:
     actor: Actor = request.actor  # type: ignore[attr-defined]
-    panels = [panel for panel in (make(actor) for make in PANELS) if panel is not None]
+    panels = sorted(
+        (panel for make in PANELS if (panel := make(actor)) is not None), key=lambda panel: panel.position
+    )
     return {
         "figures": [figure for make in FIGURES for figure in make(actor)],
         "panels": panels,

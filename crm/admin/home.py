@@ -154,8 +154,7 @@ def pipeline(actor: Actor) -> Panel | None:
     chart = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": "container",
-        "height": {"step": 34},
-        "autosize": {"type": "fit-x", "contains": "padding"},
+        "height": 36 * len(order),
         "data": {"values": values},
         "mark": {"type": "bar", "cornerRadiusEnd": 3},
         "encoding": encoding,
@@ -179,6 +178,7 @@ def pipeline(actor: Actor) -> Panel | None:
         ],
         empty="No open deals.",
         is_wide=True,
+        position=10,
     )
 
 
@@ -208,6 +208,7 @@ def my_tasks(actor: Actor) -> Panel | None:
             for task in due
         ],
         empty="Nothing is due in the next seven days.",
+        position=20,
     )
 
 
@@ -236,6 +237,7 @@ def recent_activity(actor: Actor) -> Panel | None:
             for row in rows
         ],
         empty="No calls, mails or meetings yet.",
+        position=30,
     )
 
 

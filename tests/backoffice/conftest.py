@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from core.identity.models import User
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
+from tests.backoffice.browsing import LAUNCH_ARGS, Visitor, find_chromium
 from tests.worlds import PASSWORD, World
 
 Office = Callable[..., Client]
@@ -37,3 +40,36 @@ def office() -> Office:
 
 def text_of(answer: Any) -> str:
     return str(answer.content.decode())
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any], browser_type: Any) -> dict[str, Any]:
+    """Chromium with nothing that asks the network on its own; without one, the tests that need it are skipped."""
+    found = find_chromium(browser_type.executable_path)
+    if found is None:
+        pytest.skip("no Chromium is here: `playwright install chromium`, or the system's package")
+    # From here on Playwright runs an event loop in this thread, which Django takes for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    return {**browser_type_launch_args, "executable_path": found, "args": LAUNCH_ARGS}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_assets() -> None:
+    """The charts' script, which the repository does not keep."""
+    call_command("build_assets")
+
+
+@pytest.fixture
+def visitor(live_server: Any, new_context: Any) -> Iterator[Callable[..., Visitor]]:
+    """`visitor(**context)`: a browser of its own. At the end nothing may have gone wrong, and nothing left the server."""
+    visitors: list[Visitor] = []
+
+    def visit(width: int = 1280, height: int = 900, **options: Any) -> Visitor:
+        context = new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(15_000)
+        visitors.append(Visitor(context.new_page(), live_server.url))
+        return visitors[-1]
+
+    yield visit
+    assert [fault for item in visitors for fault in item.faults] == []
+    assert [url for item in visitors for url in item.foreign] == []

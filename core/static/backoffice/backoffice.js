@@ -57,6 +57,8 @@ function nameControls(root) {
     if (box && label) box.setAttribute("aria-label", label.textContent.trim());
   });
   root.querySelectorAll(".select2-search__field").forEach((box) => box.setAttribute("aria-label", "Search"));
+  /* Icons are letters to a screen reader. */
+  root.querySelectorAll(".material-symbols-outlined").forEach((icon) => icon.setAttribute("aria-hidden", "true"));
   root.querySelectorAll("#result_list .action-select:not([aria-label])").forEach((box) => box.setAttribute("aria-label", "Select record"));
 }
 
@@ -70,7 +72,15 @@ async function watchProgress(place) {
   setTimeout(() => watchProgress(place), 800);
 }
 
+/* The page is hidden until the theme is ready, so the browser's own autofocus comes too early. */
+document.addEventListener("alpine:initialized", () => {
+  const first = document.querySelector("[autofocus]");
+  if (first && document.activeElement === document.body) setTimeout(() => first.focus(), 0);
+});
+
 document.addEventListener("DOMContentLoaded", () => {
+  /* The theme's script expects a text box of its own beside every file control. */
+  document.querySelectorAll(".bo-field input[type=file]").forEach((control) => { control.hasChangeListener = true; });
   document.querySelectorAll("[data-progress-url]").forEach(watchProgress);
   drawCharts();
   nameControls(document);
