@@ -27,6 +27,24 @@ urlpatterns = [
         name="deal-product-of",
     ),
     path(
+        "deals/<str:parent_pk>/contacts/", views.ContactsOfDealViewSet.as_view(_LIST), name="deal-contacts-of"
+    ),
+    path(
+        "deals/<str:parent_pk>/contacts/<str:pk>/",
+        views.ContactsOfDealViewSet.as_view(_RECORD),
+        name="deal-contact-of",
+    ),
+    path(
+        "activities/<str:parent_pk>/participants/",
+        views.ParticipantsOfActivityViewSet.as_view(_LIST),
+        name="activity-participants-of",
+    ),
+    path(
+        "activities/<str:parent_pk>/participants/<str:pk>/",
+        views.ParticipantsOfActivityViewSet.as_view(_RECORD),
+        name="activity-participant-of",
+    ),
+    path(
         "deals/<str:parent_pk>/stage-history/",
         views.HistoryOfDealViewSet.as_view({"get": "list"}),
         name="deal-stage-history",
@@ -50,7 +68,9 @@ def routes(router: EntityRouter) -> None:
         views.PipelineStageViewSet,
         views.ProductViewSet,
         views.DealProductViewSet,
+        views.DealContactViewSet,
         views.ActivityViewSet,
+        views.ActivityParticipantViewSet,
         views.TaskViewSet,
         views.NoteViewSet,
         views.TagViewSet,

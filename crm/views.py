@@ -89,13 +89,25 @@ class PipelineStageViewSet(EntityViewSet):
     """Steps of pipelines."""
 
     entity_name = "pipeline_stage"
-    put_keeps = frozenset({"required_fields"})
+    put_keeps = frozenset({"required_fields", "allowed_next"})
 
 
 class DealProductViewSet(EntityViewSet):
     """Lines of deals."""
 
     entity_name = "deal_product"
+
+
+class DealContactViewSet(EntityViewSet):
+    """Contacts of deals and the parts they play."""
+
+    entity_name = "deal_contact"
+
+
+class ActivityParticipantViewSet(EntityViewSet):
+    """Who takes part in activities."""
+
+    entity_name = "activity_participant"
 
 
 class _ActionViewSet(EntityViewSet):
@@ -311,6 +323,40 @@ class ProductsOfDealViewSet(_NestedViewSet):
     )
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Add a line to the deal; its amount becomes the sum of its lines."""
+        return self._create_below(request)
+
+
+class ContactsOfDealViewSet(_NestedViewSet):
+    """The contacts of one deal."""
+
+    entity_name = "deal_contact"
+    parent_name = "deal"
+
+    @documented(
+        request=created("deal_contact", below="deal"),
+        response=record("deal_contact"),
+        status=201,
+        shaped=True,
+    )
+    def create(self, request: Request, **kwargs: Any) -> HttpResponse:
+        """Add a contact to the deal; a primary one takes the place of the former."""
+        return self._create_below(request)
+
+
+class ParticipantsOfActivityViewSet(_NestedViewSet):
+    """The participants of one activity."""
+
+    entity_name = "activity_participant"
+    parent_name = "activity"
+
+    @documented(
+        request=created("activity_participant", below="activity"),
+        response=record("activity_participant"),
+        status=201,
+        shaped=True,
+    )
+    def create(self, request: Request, **kwargs: Any) -> HttpResponse:
+        """Add a participant to the activity."""
         return self._create_below(request)
 
 

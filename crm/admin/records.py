@@ -21,8 +21,10 @@ from crm.admin.timeline import events_around, in_order
 from crm.models import (
     Account,
     Activity,
+    ActivityParticipant,
     Contact,
     Deal,
+    DealContact,
     DealProduct,
     DealStageHistory,
     Lead,
@@ -142,7 +144,7 @@ class AccountAdmin(RelatedAdmin):
     )
     groups = (
         ("Account", ("name", "type", "status", "rating", "industry", "website", "email", "phone", "owner", "tags")),
-        ("Company", ("legal_name", "account_number", "parent", "ownership", "tax_id", "number_of_employees",
+        ("Company", ("legal_name", "account_number", "parent", "primary_contact", "ownership", "tax_id", "number_of_employees",
                      "annual_revenue", "currency", "source")),
         ("Billing address", tuple(f"billing_{part}" for part in ADDRESS)),
         ("Shipping address", tuple(f"shipping_{part}" for part in ADDRESS)),
@@ -167,7 +169,7 @@ class ContactAdmin(RelatedAdmin):
     )
     key_facts = ("account", "title", "email", "phone", "lifecycle_stage", "owner")
     related = (
-        "deal.primary_contact",
+        "deal_contact.contact",
         "activity.contact",
         "task.contact",
         "note.contact",
@@ -199,7 +201,7 @@ class DealAdmin(RelatedAdmin):
         "tags",
     )
     key_facts = ("account", "stage", "status", "amount", "close_date", "owner")
-    related = ("deal_product.deal", "activity.deal", "task.deal", "note.deal")
+    related = ("deal_product.deal", "deal_contact.deal", "activity.deal", "task.deal", "note.deal")
     groups = (
         ("Deal", ("name", "account", "primary_contact", "pipeline", "stage", "amount", "currency", "close_date", "owner",
                   "tags")),
@@ -253,6 +255,7 @@ class ActivityAdmin(EntityAdmin):
     columns = ("subject", "type", "status", "start_at", "account", "deal", "owner")
     filters = ("type", "status", "direction", "owner", "start_at", "account", "deal", "tags")
     key_facts = ("type", "status", "start_at", "owner")
+    related = ("activity_participant.activity",)
     groups = (
         ("Activity", ("type", "subject", "status", "direction", "start_at", "end_at", "duration_minutes", "location",
                       "outcome", "owner", "description")),
@@ -316,6 +319,22 @@ class DealProductAdmin(EntityAdmin):
         ("Line", ("deal", "product", "name", "sku", "quantity", "unit", "unit_price", "discount_type", "discount_value",
                   "order", "description")),
     )  # fmt: skip
+
+
+@admin.register(DealContact)
+class DealContactAdmin(EntityAdmin):
+    """Contacts of deals: reached from either."""
+
+    in_navigation = False
+    columns = ("contact", "deal", "role", "is_primary")
+
+
+@admin.register(ActivityParticipant)
+class ActivityParticipantAdmin(EntityAdmin):
+    """Who takes part: reached from the activity."""
+
+    in_navigation = False
+    columns = ("kind", "user", "contact", "lead", "email", "response", "is_organizer")
 
 
 @admin.register(DealStageHistory)

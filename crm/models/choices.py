@@ -134,6 +134,19 @@ class DealType(TextChoices):
     CROSS_SELL = "cross_sell"
 
 
+class DealRole(TextChoices):
+    """What part a contact plays in the buying."""
+
+    DECISION_MAKER = "decision_maker"
+    ECONOMIC_BUYER = "economic_buyer"
+    CHAMPION = "champion"
+    INFLUENCER = "influencer"
+    EVALUATOR = "evaluator"
+    BLOCKER = "blocker"
+    USER = "user"
+    OTHER = "other"
+
+
 class AmountSource(TextChoices):
     MANUAL = "manual"
     CALCULATED = "calculated"
@@ -184,6 +197,22 @@ class ActivityStatus(TextChoices):
 class Direction(TextChoices):
     OUTBOUND = "outbound"
     INBOUND = "inbound"
+
+
+class ParticipantKind(TextChoices):
+    """Which of a participant's columns says who it is."""
+
+    USER = "user"
+    CONTACT = "contact"
+    LEAD = "lead"
+    EMAIL = "email"
+
+
+class Response(TextChoices):
+    NONE = "none"
+    ACCEPTED = "accepted"
+    TENTATIVE = "tentative"
+    DECLINED = "declined"
 
 
 class CallOutcome(TextChoices):

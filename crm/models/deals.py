@@ -16,6 +16,7 @@ from crm.models import columns
 from crm.models.catalog import LostReason, Product
 from crm.models.choices import (
     AmountSource,
+    DealRole,
     DealType,
     DiscountType,
     ForecastCategory,
@@ -79,6 +80,8 @@ class PipelineStage(CompanyIsolatedModel):
     required_fields = models.JSONField(
         blank=True, default=list, db_default=models.Value([], models.JSONField())
     )
+    # Ids of the stages of this pipeline that may follow; none: any.
+    allowed_next = models.JSONField(blank=True, default=list, db_default=models.Value([], models.JSONField()))
     color = columns.text(16)
     is_active = columns.flag(True)
     description = columns.long_text()
@@ -217,6 +220,33 @@ class Deal(Record):
 
     def __str__(self) -> str:
         return self.name
+
+
+class DealContact(CompanyIsolatedModel):
+    """A contact of a deal and the part they play. The primary one is the deal's `primary_contact`."""
+
+    deal = TenantForeignKey(Deal, models.CASCADE, related_name="contacts")
+    contact = TenantForeignKey(Contact, models.CASCADE, related_name="+")
+    role = columns.choice(DealRole)
+    # Written by the deal's own statement alone, which keeps the two in step.
+    is_primary = columns.flag()
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            *columns.one_of("dealcontact", role=DealRole),
+            models.UniqueConstraint(fields=["company", "deal", "contact"], name="dealcontact_unique"),
+            models.UniqueConstraint(
+                fields=["company", "deal"],
+                name="dealcontact_one_primary",
+                condition=models.Q(is_primary=True),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["company", "contact"], name="dealcontact_contact"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contact_id} of {self.deal_id}"
 
 
 class DealStageHistory(CompanyIsolatedModel):

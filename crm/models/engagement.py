@@ -10,16 +10,20 @@ from typing import ClassVar
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models.functions import Lower
 
 from core.entities.models import Record
-from core.tenancy.fields import TenantForeignKey
+from core.tenancy.fields import PersonField, TenantForeignKey
+from core.tenancy.models import CompanyIsolatedModel
 from crm.models import columns
 from crm.models.choices import (
     ActivityStatus,
     ActivityType,
     CallOutcome,
     Direction,
+    ParticipantKind,
     Priority,
+    Response,
     TaskStatus,
     TaskType,
 )
@@ -103,6 +107,77 @@ class Activity(Related):
 
     def __str__(self) -> str:
         return self.subject
+
+
+def _is_only(kind: str) -> models.Q:
+    """The participant is of the kind, and nothing says it is another as well."""
+    said = {
+        name: models.Q(**{f"{name}__isnull": False}) if name != "email" else ~models.Q(email="")
+        for name in ParticipantKind.values
+    }
+    condition = models.Q(kind=kind)
+    for name, given in said.items():
+        condition &= given if name == kind else ~given
+    return condition
+
+
+class ActivityParticipant(CompanyIsolatedModel):
+    """Who takes part in an activity: a person of the company, a contact, a lead, or just an e-mail address."""
+
+    activity = TenantForeignKey(Activity, models.CASCADE, related_name="participants")
+    # Filled by the operation from what is given.
+    kind = models.CharField(max_length=24, choices=ParticipantKind.choices, blank=True)
+    user = PersonField(null=True, blank=True)
+    contact = TenantForeignKey(Contact, models.CASCADE, null=True, blank=True, related_name="+")
+    lead = TenantForeignKey(Lead, models.CASCADE, null=True, blank=True, related_name="+")
+    email = columns.text(254)
+    response = columns.choice(Response, Response.NONE)
+    is_organizer = columns.flag()
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            *columns.one_of("activityparticipant", response=Response),
+            models.CheckConstraint(
+                name="activityparticipant_is_one",
+                condition=_is_only("user") | _is_only("contact") | _is_only("lead") | _is_only("email"),
+                violation_error_code="not_exactly_one",
+                violation_error_message="Give exactly one of user, contact, lead and e-mail, and the kind that fits.",
+            ),
+            *(
+                models.UniqueConstraint(
+                    fields=["company", "activity", name],
+                    name=f"activityparticipant_{name}_unique",
+                    condition=models.Q(**{f"{name}__isnull": False}),
+                )
+                for name in ("user", "contact", "lead")
+            ),
+            models.UniqueConstraint(
+                "company",
+                "activity",
+                Lower("email"),
+                name="activityparticipant_email_unique",
+                condition=~models.Q(email=""),
+            ),
+            models.UniqueConstraint(
+                fields=["company", "activity"],
+                name="activityparticipant_one_organizer",
+                condition=models.Q(is_organizer=True),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["company", "activity"], name="participant_activity"),
+            *(
+                models.Index(
+                    fields=["company", name],
+                    name=f"participant_{name}",
+                    condition=models.Q(**{f"{name}__isnull": False}),
+                )
+                for name in ("user", "contact", "lead")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.activity_id}"
 
 
 class Task(Related):

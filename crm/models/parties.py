@@ -36,6 +36,10 @@ class Account(Record):
     phone = columns.text(64)
     description = columns.long_text()
     parent = TenantForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    # One of the account's own contacts: the operations of both see to it.
+    primary_contact = TenantForeignKey(
+        "crm.Contact", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     annual_revenue = columns.money()
     currency = columns.text(3)
     number_of_employees = models.IntegerField(null=True, blank=True)
@@ -98,6 +102,11 @@ class Account(Record):
             models.Index(fields=["company", "website_domain"], name="account_website_domain"),
             models.Index(
                 fields=["company", "parent"], name="account_parent", condition=models.Q(parent__isnull=False)
+            ),
+            models.Index(
+                fields=["company", "primary_contact"],
+                name="account_primary_contact",
+                condition=models.Q(primary_contact__isnull=False),
             ),
             GinIndex(fields=["search_vector", "tags"], name="account_search"),
         ]

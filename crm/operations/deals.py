@@ -133,6 +133,13 @@ _RULES = (
         'AND x.stage_type = \'open\' AND x."order" > was."order" AND x."order" < s."order")',
     ),
     Rule(
+        "transition_not_allowed",
+        "stage",
+        "This stage does not follow the one the deal is in.",
+        f"o.id IS NOT NULL AND {_MOVED} AND was.pipeline_id = s.pipeline_id "
+        "AND was.allowed_next <> '[]' AND NOT was.allowed_next ? s.id::text",
+    ),
+    Rule(
         "reopen_not_allowed",
         "stage",
         "Closed deals of this pipeline stay closed.",
@@ -168,12 +175,52 @@ SELECT uuidv7(), new_company_id, %(now)s::timestamptz, %(now)s::timestamptz, %(u
 FROM written WHERE new_stage_id IS DISTINCT FROM old_stage_id
 """
 
+# The deal's contacts follow its `primary_contact`: the former one steps back, then the new one is marked or added.
+_STEPPED_BACK = """
+UPDATE crm_dealcontact x SET is_primary = false,
+  version = x.version + 1, updated_at = %(now)s::timestamptz, updated_by_id = %(user)s::uuid
+FROM written w WHERE w.old_primary_contact_id IS NOT NULL
+  AND w.new_primary_contact_id IS DISTINCT FROM w.old_primary_contact_id
+  AND x.company_id = %(company)s::uuid AND x.deal_id = w.new_id AND x.is_primary
+RETURNING x.id
+"""
+_STEPPED_FORWARD = """
+INSERT INTO crm_dealcontact (id, company_id, created_at, updated_at, created_by_id, updated_by_id,
+  deal_id, contact_id, is_primary)
+SELECT uuidv7(), w.new_company_id, %(now)s::timestamptz, %(now)s::timestamptz, %(user)s::uuid, %(user)s::uuid,
+  w.new_id, w.new_primary_contact_id, true
+FROM written w WHERE w.new_primary_contact_id IS NOT NULL
+  AND w.new_primary_contact_id IS DISTINCT FROM w.old_primary_contact_id
+  -- Asked only so that the others have stepped back before: there is one primary contact at any moment.
+  AND (SELECT count(*) FROM stepped_back) >= 0
+ON CONFLICT (company_id, deal_id, contact_id) DO UPDATE SET is_primary = true,
+  version = crm_dealcontact.version + 1, updated_at = excluded.updated_at, updated_by_id = excluded.updated_by_id
+"""
+
 DEALS = RecordOperations(
-    record_spec(Deal, joins=_JOINS, derive=_DERIVE, rules=_RULES, also={"history": _HISTORY})
+    record_spec(
+        Deal,
+        joins=_JOINS,
+        derive=_DERIVE,
+        rules=_RULES,
+        also={"history": _HISTORY, "stepped_back": _STEPPED_BACK, "stepped_forward": _STEPPED_FORWARD},
+    )
 )
 
-create_deals, update_deals = DEALS.create, DEALS.update
+create_deals = DEALS.create
 delete_deals, restore_deals = DEALS.delete, DEALS.restore
+
+
+def update_deals(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
+    """Change deals; stage history and the primary contact follow. Needs a transaction; locks the deals."""
+    if "primary_contact_id" in rows.columns:
+        # A statement of its own, so that the next one sees the contacts that whoever held a lock before has left.
+        fetch(
+            f"SELECT FROM crm_deal d WHERE d.id IN (SELECT r.id FROM ({rows.sql}) r) AND d.company_id = %s "
+            "ORDER BY d.id FOR UPDATE",
+            (*rows.params, actor.company_id),
+        )
+    return DEALS.update(actor=actor, rows=rows, now=now, all_or_none=all_or_none)
 
 
 def move_deal(

@@ -8,10 +8,10 @@ from datetime import datetime
 import nh3
 from markdown_it import MarkdownIt
 
-from core.changes import Outcome, Rows, Rule
+from core.changes import Outcome, Rows, Rule, WriteSpec
 from core.tenancy.actors import Actor
-from crm.models import Activity, Note, Task
-from crm.operations.records import RecordOperations, fetch, record_spec
+from crm.models import Activity, ActivityParticipant, Note, Task
+from crm.operations.records import PlainOperations, RecordOperations, fetch, fixed, record_spec
 
 _START = "coalesce(n.start_at, o.start_at, %(now)s::timestamptz)"
 _MINUTES = f"round(extract(epoch FROM n.end_at - {_START}) / 60)::int"
@@ -55,6 +55,17 @@ ACTIVITIES = RecordOperations(
         },
     )
 )
+
+_PARTICIPANT = WriteSpec(
+    ActivityParticipant,
+    derive={
+        "kind": "coalesce(CASE WHEN g.kind THEN nullif(n.kind, '') END, CASE WHEN n.user_id IS NOT NULL THEN 'user' "
+        "WHEN n.contact_id IS NOT NULL THEN 'contact' WHEN n.lead_id IS NOT NULL THEN 'lead' "
+        "WHEN n.email <> '' THEN 'email' ELSE '' END)"
+    },
+    rules=(fixed("activity_id", "activity", "A participant stays with the activity."),),
+)
+PARTICIPANTS = PlainOperations(_PARTICIPANT, _PARTICIPANT, WriteSpec(ActivityParticipant))
 
 _ZONE = "(SELECT c.timezone FROM core_company c WHERE c.id = %(company)s::uuid)"
 _LOCAL_DAY = f"(n.due_at AT TIME ZONE {_ZONE})::date"
@@ -147,6 +158,8 @@ def update_notes(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool =
 
 create_activities, update_activities = ACTIVITIES.create, ACTIVITIES.update
 delete_activities, restore_activities = ACTIVITIES.delete, ACTIVITIES.restore
+create_activity_participants, update_activity_participants = PARTICIPANTS.create, PARTICIPANTS.update
+delete_activity_participants = PARTICIPANTS.delete
 create_tasks, update_tasks = TASKS.create, TASKS.update
 delete_tasks, restore_tasks = TASKS.delete, TASKS.restore
 delete_notes, restore_notes = _NOTE_OPERATIONS.delete, _NOTE_OPERATIONS.restore

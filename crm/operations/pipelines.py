@@ -131,11 +131,28 @@ _STAGE_SPEC = WriteSpec(
             "jsonb_typeof(n.required_fields) <> 'array' "
             f"OR NOT (n.required_fields <@ '{json.dumps(sorted(REQUIRABLE))}'::jsonb)",
         ),
+        Rule(
+            "not_a_choice",
+            "allowed_next",
+            "A list of ids of stages of the same pipeline is expected.",
+            "CASE WHEN jsonb_typeof(n.allowed_next) = 'array' THEN EXISTS ("
+            "SELECT FROM jsonb_array_elements(n.allowed_next) AS given(id) WHERE NOT EXISTS ("
+            "SELECT FROM crm_pipelinestage x WHERE x.company_id = %(company)s::uuid "
+            "AND x.pipeline_id = n.pipeline_id AND to_jsonb(x.id::text) = given.id)) ELSE true END",
+        ),
     ),
 )
 _STAGE_REMOVAL = WriteSpec(
     PipelineStage,
     rules=(
+        # Taken off silently, the last of a list would leave an empty one, which allows every stage.
+        Rule(
+            "conflict",
+            "id",
+            "Another stage names this one as allowed next; change that one first.",
+            "EXISTS (SELECT FROM crm_pipelinestage x WHERE x.company_id = %(company)s::uuid "
+            "AND x.pipeline_id = o.pipeline_id AND x.id <> o.id AND x.allowed_next ? o.id::text)",
+        ),
         in_use(
             "Deals are or were in this stage; move them and make it inactive instead.",
             ("crm_deal", "stage_id"),

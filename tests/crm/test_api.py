@@ -11,8 +11,10 @@ from tests.factories.crm import (
     lost_reason,
     make_account,
     make_activity,
+    make_activity_participant,
     make_contact,
     make_deal,
+    make_deal_contact,
     make_deal_product,
     make_lead,
     make_note,
@@ -44,6 +46,7 @@ def full(acme: World, globex: World) -> dict[str, Any]:
             product = make_product(actor, name="Chair", sku="C-1", unit_price="10")
             line = make_deal_product(actor, deal=deal.pk, product=product.pk)
             about = {"account": account.pk, "contact": contact.pk, "lead": lead.pk, "deal": deal.pk}
+            activity = make_activity(actor, **about)
             records = {
                 "account": account,
                 "contact": contact,
@@ -51,7 +54,11 @@ def full(acme: World, globex: World) -> dict[str, Any]:
                 "deal": deal,
                 "product": product,
                 "deal_product": line,
-                "activity": make_activity(actor, **about),
+                "deal_contact": make_deal_contact(actor, deal=deal.pk, contact=make_contact(actor).pk),
+                "activity": activity,
+                "activity_participant": make_activity_participant(
+                    actor, activity=activity.pk, contact=contact.pk
+                ),
                 "task": make_task(actor, **about),
                 "note": make_note(actor, **about),
                 "tag": make_tag(actor),
@@ -70,7 +77,9 @@ KINDS = (
     "deal",
     "product",
     "deal_product",
+    "deal_contact",
     "activity",
+    "activity_participant",
     "task",
     "note",
     "tag",
@@ -196,6 +205,54 @@ class TestDealLines:
         body = {"product": full["foreign"]["product"]}
         answer = client.post(f"{API}/deals/{full['own']['deal']}/products/", body)
         assert ("product", "does_not_exist") in fault_codes(answer)
+
+
+class TestDealContacts:
+    def test_are_added_below_the_deal_and_one_is_primary(self, acme, full):
+        client, deal = acme.client(), f"{API}/deals/{full['own']['deal']}/"
+        with acme.acting() as actor:
+            newcomer = str(make_contact(actor).pk)
+        made = client.post(f"{deal}contacts/", {"contact": newcomer, "role": "champion", "is_primary": True})
+        assert made.status_code == 201, made.content
+        assert (made.json()["is_primary"], made["ETag"]) == (True, f'"{made.json()["version"]}"')
+        assert client.get(deal).json()["primary_contact"] == newcomer
+        primary = client.get(f"{deal}contacts/?is_primary=true").json()["results"]
+        assert [item["contact"] for item in primary] == [newcomer]
+        assert client.get(f"{deal}contacts/").json()["count"] == 3
+        assert client.patch(deal, {"primary_contact": full["own"]["contact"]}).status_code == 200
+        item = f"{deal}contacts/{made.json()['id']}/"
+        assert client.get(item).json()["is_primary"] is False
+        assert client.delete(item).status_code == 204
+
+    def test_stay_out_of_other_deals_and_companies(self, acme, full):
+        client = acme.client()
+        foreign = f"{API}/deals/{full['foreign']['deal']}/contacts/"
+        assert client.get(foreign).status_code == 404
+        assert client.post(foreign, {"contact": full["own"]["contact"]}).status_code == 404
+        answer = client.post(
+            f"{API}/deals/{full['own']['deal']}/contacts/", {"contact": full["foreign"]["contact"]}
+        )
+        assert ("contact", "does_not_exist") in fault_codes(answer)
+
+
+class TestParticipants:
+    def test_are_added_below_the_activity(self, acme, full):
+        client, path = acme.client(), f"{API}/activities/{full['own']['activity']}/participants/"
+        made = client.post(path, {"user": str(acme.users["sales"]), "is_organizer": True})
+        assert made.status_code == 201, made.content
+        assert (made.json()["kind"], made.json()["response"]) == ("user", "none")
+        assert client.get(path).json()["count"] == 2
+        answer = client.patch(f"{path}{made.json()['id']}/", {"response": "accepted"})
+        assert answer.json()["response"] == "accepted"
+        assert fault_codes(client.post(path, {"email": "no address"})) == {("email", "not_an_email")}
+
+    def test_stay_out_of_other_companies(self, acme, globex, full):
+        client = acme.client()
+        foreign = f"{API}/activities/{full['foreign']['activity']}/participants/"
+        assert client.get(foreign).status_code == 404
+        path = f"{API}/activities/{full['own']['activity']}/participants/"
+        for body in ({"lead": full["foreign"]["lead"]}, {"user": str(globex.users["sales"])}):
+            assert {code for _, code in fault_codes(client.post(path, body))} == {"does_not_exist"}
 
 
 class TestLeadActions:

@@ -196,6 +196,22 @@ class TestPipelineStages:
         outcome = create_pipeline_stages(actor=actor, rows=Rows.of(PipelineStage, rows), now=NOW)
         assert {code for _, code in codes(outcome)} == {"one_won_stage"}
 
+    def test_lead_to_stages_of_their_own_pipeline(self, actor, change):
+        pipeline = make_pipeline(actor)
+        first, second = stage("prospecting", pipeline), stage("qualification", pipeline)
+        for wrong in ([str(stage("proposal").pk)], ["proposal"], [1], {}, str(second.pk)):
+            assert codes(change(first, allowed_next=wrong)) == {("allowed_next", "not_a_choice")}
+        assert not change(first, allowed_next=[str(second.pk)]).refused
+        # While another leads to it, a stage cannot go.
+        outcome = delete_pipeline_stages(
+            actor=actor, rows=Rows.of(PipelineStage, ids(second)), now=NOW, all_or_none=False
+        )
+        assert codes(outcome) == {("id", "conflict")}
+        change(first, allowed_next=[])
+        delete_pipeline_stages(
+            actor=actor, rows=Rows.of(PipelineStage, ids(second)), now=NOW
+        ).raise_if_refused()
+
     def test_of_won_and_lost_have_their_probability(self, actor):
         pipeline = make_pipeline(actor)
         extra = make_stage(actor, pipeline=pipeline.pk, stage_type="lost", probability=40)

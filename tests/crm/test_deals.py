@@ -224,6 +224,23 @@ class TestChangingTheStage:
         assert not change(deal, stage=stage("prospecting").pk).refused
         assert not change(deal, stage=stage("closed_lost").pk, lost_reason=lost_reason().pk).refused
 
+    def test_goes_only_where_the_stage_allows(self, actor, change):
+        allowed = [str(stage("proposal").pk), str(stage("closed_lost").pk)]
+        change(stage("prospecting"), allowed_next=allowed)
+        deal = make_deal(actor)
+        for code in ("negotiation", "closed_won"):
+            assert codes(change(deal, stage=stage(code).pk)) == {("stage", "transition_not_allowed")}
+        assert not change(deal, name="Renamed").refused
+        # Another pipeline has stages of its own.
+        elsewhere = make_deal(actor)
+        assert not change(elsewhere, pipeline=make_pipeline(actor).pk).refused
+        assert not change(deal, stage=stage("proposal").pk).refused
+        # A stage that names none allows any.
+        assert not change(deal, stage=stage("prospecting").pk).refused
+        with pytest.raises(Invalid) as refused:
+            win_deal(actor=actor, deal_id=deal.pk, now=NOW)
+        assert [fault.code for fault in refused.value.faults] == ["transition_not_allowed"]
+
     def test_counts_how_often_the_close_date_moved_to_a_later_month(self, actor, change):
         deal = make_deal(actor, close_date="2026-06-10")
         for day, count in (("2026-06-30", 0), ("2026-07-01", 1), ("2026-05-01", 1), ("2027-01-01", 2)):

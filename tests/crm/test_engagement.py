@@ -9,14 +9,21 @@ import pytest
 from core.changes import Rows
 from core.changes.models import ChangeLog
 from core.identity.operations.companies import update_company
-from crm.models import Activity, Note, Task
-from crm.operations import create_activities, create_notes, create_tasks, update_notes
+from crm.models import Activity, ActivityParticipant, Note, Task
+from crm.operations import (
+    create_activities,
+    create_activity_participants,
+    create_notes,
+    create_tasks,
+    update_notes,
+)
 from crm.operations.engagement import render_markdown
 from tests.crm.conftest import codes
 from tests.factories.crm import (
     NOW,
     make_account,
     make_activity,
+    make_activity_participant,
     make_contact,
     make_deal,
     make_lead,
@@ -107,6 +114,58 @@ class TestActivities:
             rows = [{"type": "call", "subject": "a", "lead": foreign}]
             outcome = create_activities(actor=actor, rows=Rows.of(Activity, rows), now=NOW)
             assert codes(outcome) == {("lead", "does_not_exist")}
+
+
+class TestParticipants:
+    def test_are_of_the_kind_that_is_given(self, actor, acme):
+        activity = make_activity(actor).pk
+        given = {
+            "user": acme.users["sales"],
+            "contact": make_contact(actor).pk,
+            "lead": make_lead(actor).pk,
+            "email": "guest@example.com",
+        }
+        for kind, value in given.items():
+            made = make_activity_participant(actor, activity=activity, **{kind: value})
+            assert (made.kind, made.response, made.is_organizer) == (kind, "none", False)
+
+    def test_are_exactly_one(self, actor):
+        activity, contact = make_activity(actor).pk, make_contact(actor).pk
+        rows = [
+            {"activity": activity},
+            {"activity": activity, "contact": contact, "email": "guest@example.com"},
+            {"activity": activity, "contact": contact, "kind": "lead"},
+        ]
+        for row in rows:
+            outcome = create_activity_participants(
+                actor=actor, rows=Rows.of(ActivityParticipant, [row]), now=NOW
+            )
+            assert codes(outcome) == {("kind", "not_exactly_one")}
+
+    def test_come_once_and_one_of_them_organizes(self, actor):
+        activity, contact = make_activity(actor).pk, make_contact(actor).pk
+        make_activity_participant(actor, activity=activity, contact=contact, is_organizer=True)
+        make_activity_participant(actor, activity=activity, email="Guest@example.com")
+        rows = [
+            {"activity": activity, "contact": contact},
+            {"activity": activity, "email": "guest@EXAMPLE.com"},
+            {"activity": activity, "email": "other@example.com", "is_organizer": True},
+        ]
+        found = [
+            codes(
+                create_activity_participants(actor=actor, rows=Rows.of(ActivityParticipant, [row]), now=NOW)
+            )
+            for row in rows
+        ]
+        assert found == [{("contact", "taken")}, {("email", "taken")}, {("is_organizer", "taken")}]
+
+    def test_may_become_of_another_kind_but_stay_with_the_activity(self, actor, change):
+        participant = make_activity_participant(
+            actor, activity=make_activity(actor).pk, email="guest@example.com"
+        )
+        change(participant, email="", lead=make_lead(actor).pk)
+        assert participant.kind == "lead"
+        assert codes(change(participant, activity=make_activity(actor).pk)) == {("activity", "read_only")}
 
 
 class TestTasks:

@@ -14,6 +14,8 @@ from crm.operations import convert_lead
 from tests.factories.crm import (
     lost_reason,
     make_account,
+    make_activity,
+    make_activity_participant,
     make_deal,
     make_lead,
     make_task,
@@ -103,11 +105,22 @@ class TestVisibility:
             hidden = make_deal(actor)
             own = make_deal(actor, owner=acme.users["sales"])
         client = acme.client("sales")
-        for tail in ("products", "stage-history", "activities"):
+        for tail in ("products", "contacts", "stage-history", "activities"):
             assert client.get(f"/api/v1/deals/{hidden.pk}/{tail}/").status_code == 404
             assert client.get(f"/api/v1/deals/{own.pk}/{tail}/").status_code == 200
         listed = client.get("/api/v1/deals/").json()["results"]
         assert [item["id"] for item in listed] == [str(own.pk)]
+
+    def test_of_participants_follows_the_activity(self, acme, globex):
+        with acme.acting() as actor:
+            about = make_deal(actor, owner=acme.users["sales"])
+            seen, hidden = make_activity(actor, deal=about.pk), make_activity(actor)
+            for activity in (seen, hidden):
+                make_activity_participant(actor, activity=activity.pk, email="guest@example.com")
+        client = acme.client("sales")
+        assert client.get(f"/api/v1/activities/{hidden.pk}/participants/").status_code == 404
+        listed = client.get("/api/v1/activity-participants/").json()["results"]
+        assert [item["activity"] for item in listed] == [str(seen.pk)]
 
     def test_lets_nobody_convert_into_an_account_they_do_not_see(self, acme, globex):
         with acme.acting() as actor:

@@ -18,8 +18,10 @@ from crm import operations
 from crm.models import (
     Account,
     Activity,
+    ActivityParticipant,
     Contact,
     Deal,
+    DealContact,
     DealProduct,
     Lead,
     LostReason,
@@ -55,7 +57,9 @@ make_deal = _maker(
 )
 make_product = _maker(Product, operations.create_products, name=lambda number: f"Product {number}")
 make_deal_product = _maker(DealProduct, operations.create_deal_products)
+make_deal_contact = _maker(DealContact, operations.create_deal_contacts)
 make_activity = _maker(Activity, operations.create_activities, type="call", subject="Call")
+make_activity_participant = _maker(ActivityParticipant, operations.create_activity_participants)
 make_task = _maker(Task, operations.create_tasks, subject="Do it")
 make_note = _maker(Note, operations.create_notes, body="Noted.")
 make_tag = _maker(Tag, operations.create_tags, name=lambda number: f"tag {number}")
