@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 CONNECTIONS = 4
@@ -36,17 +37,17 @@ def served(application: str, environ: Mapping[str, str] | None = None) -> Iterat
         *("--interface", "wsgi", "--workers", "1", "--blocking-threads", "1", "--port", str(port)),
         *("--log-level", "warning", "--no-access-log", application),
     ]
-    log = tempfile.TemporaryFile()
-    process = subprocess.Popen(command, env={**os.environ, **(environ or {})}, stdout=log, stderr=log)
-    try:
-        _wait(process, port, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env={**os.environ, **(environ or {})}, stdout=log, stderr=log)
+        try:
+            _wait(process, port, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: object) -> None:
+def _wait(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -56,8 +57,8 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: object) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    log.seek(0)  # type: ignore[attr-defined]
-    raise SystemExit(f"The server did not start:\n{log.read().decode()[-4000:]}")  # type: ignore[attr-defined]
+    log.seek(0)
+    raise SystemExit(f"The server did not start:\n{log.read().decode()[-4000:]}")
 
 
 @dataclass(frozen=True)

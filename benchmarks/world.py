@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -58,7 +58,7 @@ FIELDS = {
 # A table like the contacts', with its indexes, without isolation, change log and references: the rivals' own.
 RIVAL_TABLE = "rival_contact"
 
-_COLUMNS = (
+COLUMNS = (
     "id, company_id, created_at, updated_at, created_by_id, updated_by_id, version, owner_id, account_id, tags, "
     "external_source, external_id, custom_fields, salutation, first_name, last_name, title, department, email, phone, "
     "mobile, lead_source, lifecycle_stage, birth_date, preferred_language, preferred_channel, do_not_call, "
@@ -67,7 +67,7 @@ _COLUMNS = (
 
 
 def _people(count: int) -> str:
-    """Invented contacts as a query over %(company)s and %(user)s, in the order of `_COLUMNS`."""
+    """Invented contacts as a query over %(company)s and %(user)s, in the order of `COLUMNS`."""
     at = f"timestamptz '2024-01-01' + g * (interval '700 days' / {count})"
     return f"""
     SELECT uuidv7(), %(company)s::uuid, {at}, {at} + interval '3 days', %(user)s::uuid, %(user)s::uuid, 1,
@@ -161,7 +161,7 @@ def prepare() -> None:
             return
         connection.execute(f"CREATE TABLE {RIVAL_TABLE} (LIKE crm_contact INCLUDING ALL)")
         connection.execute(
-            f"INSERT INTO {RIVAL_TABLE} ({_COLUMNS}) SELECT {_COLUMNS} FROM crm_contact WHERE company_id = ANY(%s)",
+            f"INSERT INTO {RIVAL_TABLE} ({COLUMNS}) SELECT {COLUMNS} FROM crm_contact WHERE company_id = ANY(%s)",
             [[house("book").company_id, house("neighbor").company_id]],
         )
         connection.execute(f"VACUUM ANALYZE {RIVAL_TABLE}")
@@ -184,7 +184,7 @@ def fill(home: House, count: int) -> None:
                 [home.company_id, home.user_id],
             ).fetchall()
             connection.execute(
-                f"INSERT INTO crm_contact ({_COLUMNS}) {_people(count)}",
+                f"INSERT INTO crm_contact ({COLUMNS}) {_people(count)}",
                 {"company": home.company_id, "user": home.user_id, "accounts": [row[0] for row in accounts]},
             )
         connection.execute("VACUUM ANALYZE crm_account")
