@@ -46,8 +46,7 @@ class Command(BaseCommand):
                 "password. Add --yes-really if that is what you want.",
                 returncode=_EXIT_REFUSED,
             )
-        kept = home and home.root / "demo-password"
-        password = _kept_password(kept) or secrets.token_hex(8)
+        password = _password(home.root / "demo-password" if home else None)
         with Progress(
             TextColumn("Demo company"),
             BarColumn(),
@@ -70,9 +69,8 @@ class Command(BaseCommand):
                 )
             except DomainError as error:
                 raise CommandError(str(error.detail), returncode=_EXIT_REFUSED) from None
-        if seeded.is_new and kept:
-            _keep_password(kept, password)
-        known = password if seeded.is_new or _kept_password(kept) else "the one it was made with"
+        # Without a home the password was nowhere but in this line.
+        known = password if home or seeded.is_new else "as it was printed when the company was made"
         self.stdout.write(f"Sign in: admin@{company}.example, password {known}")
         self.stdout.write(
             f"   also: manager@{company}.example, sales@{company}.example, viewer@{company}.example"
@@ -85,10 +83,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _kept_password(file: Path | None) -> str:
-    return file.read_text().strip() if file and file.exists() else ""
-
-
-def _keep_password(file: Path, password: str) -> None:
-    file.touch(mode=0o600)
-    file.write_text(f"{password}\n")
+def _password(file: Path | None) -> str:
+    """The password of all the demo's people: the one that the file keeps, or a new one, kept from now on."""
+    if file and file.exists():
+        return file.read_text().strip()
+    password = secrets.token_hex(8)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(f"{password}\n")
+    return password
