@@ -125,11 +125,11 @@ class ImportBatch(CompanyIsolatedModel):
     """A stretch of staged rows that is committed in one transaction; what is noted here has happened exactly once."""
 
     company = CompanyField(db_constraint=False)
-    created_at = None
-    updated_at = None
+    created_at = None  # type: ignore[assignment]
+    updated_at = None  # type: ignore[assignment]
     created_by = None
     updated_by = None
-    version = None
+    version = None  # type: ignore[assignment]
 
     job_id = models.UUIDField()
     # In the order in which they are committed. Rows that refer to others of the file come in later batches.
@@ -161,11 +161,11 @@ class ImportStagingRecord(CompanyIsolatedModel):
     # Staging must cost little more than the copying itself: no foreign keys (they would be checked row by row), no
     # bookkeeping columns, and a row is not written again when its batch is committed.
     company = CompanyField(db_constraint=False)
-    created_at = None
-    updated_at = None
+    created_at = None  # type: ignore[assignment]
+    updated_at = None  # type: ignore[assignment]
     created_by = None
     updated_by = None
-    version = None
+    version = None  # type: ignore[assignment]
 
     job_id = models.UUIDField()
     row_no = models.IntegerField()

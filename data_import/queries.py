@@ -34,6 +34,7 @@ _MAPPED_KINDS = {
     Kind.PERSON: "relation",
 }
 MAX_SAMPLE_ROWS = 20
+MAX_SAMPLE_CHARS = 1_000
 
 # What a row is now, from `s` (staging) and `b` (its batch).
 ROW_STATUS = (
@@ -55,8 +56,8 @@ def importable(seen: EntityView) -> list[Field]:
     ]
 
 
-def describe_detection(found: Detection, seen: EntityView) -> dict[str, Any]:
-    """What was found, as JSON, with a proposed mapping."""
+def describe_detection(found: Detection, seen: EntityView, *, suggest: bool = True) -> dict[str, Any]:
+    """What was found, as JSON, with a proposed mapping if that is wanted."""
     fields = importable(seen)
     offered = [
         Target(
@@ -70,7 +71,7 @@ def describe_detection(found: Detection, seen: EntityView) -> dict[str, Any]:
     names = {field.name for field in fields}
     if set(NAME_PARTS) <= names and FULL_NAME not in names:
         offered.append(Target(FULL_NAME, "Full name"))
-    suggestions = suggest_mapping(found.headers, found.sample_rows, offered)
+    suggestions = suggest_mapping(found.headers, found.sample_rows, offered) if suggest else []
     return {
         "format": found.kind,
         "encoding": found.encoding,
@@ -79,9 +80,9 @@ def describe_detection(found: Detection, seen: EntityView) -> dict[str, Any]:
         "quote": found.quote,
         "newline": found.newline,
         "header_row": found.header_row,
-        "headers": list(found.headers),
-        "raw_headers": list(found.raw_headers),
-        "sample_rows": [list(row) for row in found.sample_rows[:MAX_SAMPLE_ROWS]],
+        "headers": list(map(_shown, found.headers)),
+        "raw_headers": list(map(_shown, found.raw_headers)),
+        "sample_rows": [list(map(_shown, row)) for row in found.sample_rows[:MAX_SAMPLE_ROWS]],
         "warnings": [
             {"code": notice.code, "detail": notice.detail, "column": notice.column}
             for notice in found.warnings
@@ -101,6 +102,11 @@ def describe_detection(found: Detection, seen: EntityView) -> dict[str, Any]:
             for field in fields
         ],
     }
+
+
+def _shown(text: str) -> str:
+    """A cell as JSON columns can hold it, and no longer than a screen."""
+    return text[:MAX_SAMPLE_CHARS].replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

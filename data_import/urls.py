@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import path
 
 from core.rest.routing import EntityRouter
@@ -11,7 +13,8 @@ _JOB = "data-import/jobs/<str:pk>/"
 
 
 def _route(tail: str, name: str, **actions: str) -> object:
-    return path(tail, ImportJobViewSet.as_view(actions), name=f"import-jobs-{name}")
+    served: dict[str, Any] = dict(actions)
+    return path(tail, ImportJobViewSet.as_view(served), name=f"import-jobs-{name}")
 
 
 urlpatterns: list[object] = [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 
@@ -63,12 +63,18 @@ def _json(body: Any, status: int = 200) -> HttpResponse:
     )
 
 
+def _form(request: Request) -> Mapping[str, Any]:
+    """The parts of a form; none when the body is something else."""
+    data: Any = request.data
+    return data if isinstance(data, Mapping | QueryDict) else {}
+
+
 class ImportTemplateViewSet(EntityViewSet):
     """Settings of imports, kept under a name."""
 
     entity_name = "import_template"
 
-    def _run(self, operation: str, rows: list[dict[str, Any]]) -> Any:
+    def _run(self, operation: str, rows: Sequence[dict[str, Any]]) -> Any:
         if operation in ("create", "update"):
             for row in rows:
                 self._check(row)
@@ -85,9 +91,9 @@ class ImportJobViewSet(EntityViewSet):
     """Imports: upload a file, look at what it is, plan, start, watch, and see what failed and why."""
 
     entity_name = "import_job"
-    parser_classes: ClassVar[Any] = (StrictJsonParser, MultiPartParser)
+    parser_classes = (StrictJsonParser, MultiPartParser)
     # The file itself, and as much again as any other body for the rest of the form.
-    max_body_bytes = MAX_FILE_BYTES + MAX_BODY_BYTES
+    max_body_bytes: ClassVar[int] = MAX_FILE_BYTES + MAX_BODY_BYTES
 
     def check_right(self) -> None:
         """Any member may import what they may write; the operations ask for that. Jobs of others are not seen."""
@@ -120,10 +126,11 @@ class ImportJobViewSet(EntityViewSet):
     )
     def upload(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Upload a file, with the settings of its import or a template."""
-        file = request.data.get("file") if hasattr(request.data, "get") else None
+        form = _form(request)
+        file = form.get("file")
         if not isinstance(file, UploadedFile):
             raise Invalid(faults=[Fault("file", "required", "A form with a file is expected.")])
-        document, template = self._document(request)
+        document, template = self._document(form)
         entity_type = document.pop("entity_type", None) or (template.entity_type if template else "")
         job_id = uuid7()
         jobs.create_job(
@@ -138,40 +145,41 @@ class ImportJobViewSet(EntityViewSet):
         )
         return self.answer_with(job_id, status=201)
 
-    def _document(self, request: Request) -> tuple[dict[str, Any], ImportTemplate | None]:
+    def _document(self, form: Mapping[str, Any]) -> tuple[dict[str, Any], ImportTemplate | None]:
         """The settings that the form holds: those of its template, then `settings`, then its own parts."""
         faults = [
             Fault(name, "unknown_field", "There is no such field.")
-            for name in request.data
+            for name in form
             if name not in ("file", "entity_type", "template", "settings", *SETTING_NAMES)
         ]
         if faults:
             raise Invalid(faults=faults)
         document: dict[str, Any] = {}
         template = None
-        if request.data.get("template"):
-            template = view("import_template", self.actor).get(str(request.data["template"]))
+        if form.get("template"):
+            template = view("import_template", self.actor).get(str(form["template"]))
             document = settings_of(template).model_dump(mode="json")
-        if request.data.get("settings"):
-            given = read_json(str(request.data["settings"]).encode("utf-8", "surrogatepass"))
+        if form.get("settings"):
+            given = read_json(str(form["settings"]).encode("utf-8", "surrogatepass"))
             if not isinstance(given, dict):
                 raise Invalid(faults=[Fault("settings", "not_an_object", "A JSON object is expected.")])
             document |= given
         for name in SETTING_NAMES:
-            if name in request.data:
-                text = str(request.data[name])
+            if name in form:
+                text = str(form[name])
                 plain = name in ("mode", "match_on")
                 document[name] = text if plain else read_json(text.encode("utf-8", "surrogatepass"))
-        if request.data.get("entity_type"):
-            document["entity_type"] = str(request.data["entity_type"])
+        if form.get("entity_type"):
+            document["entity_type"] = str(form["entity_type"])
         return document, template
 
     def body_for_fingerprint(self, request: Request) -> bytes:
         if not (request.content_type or "").startswith("multipart/"):
             return super().body_for_fingerprint(request)
-        parts = [f"{name}={value}" for name, value in sorted(request.data.items()) if name != "file"]
+        form = _form(request)
+        parts = [f"{name}={value}" for name, value in sorted(form.items()) if name != "file"]
         digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass"))
-        file = request.data.get("file")
+        file = form.get("file")
         if isinstance(file, UploadedFile):
             digest.update((file.name or "").encode("utf-8", "surrogatepass"))
             for block in file.chunks(BLOCK_BYTES):
@@ -202,7 +210,9 @@ class ImportJobViewSet(EntityViewSet):
     def start(self, request: Request, pk: str) -> HttpResponse:
         """Have the import carried out, or only planned (`dry_run`); `plan_digest` insists on the plan that was seen."""
         self.refuse_unknown_parameters(frozenset())
-        body = request.data if isinstance(request.data, dict) else {}
+        body: Any = request.data or {}
+        if not isinstance(body, dict):
+            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
         faults = [
             Fault(name, "unknown_field", "There is no such field.")
             for name in body
@@ -268,7 +278,9 @@ class ImportJobViewSet(EntityViewSet):
         """Correct cells of one row; it is checked again, and the plan with it."""
         self.refuse_unknown_parameters(frozenset())
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
-        body = request.data if isinstance(request.data, dict) else {}
+        body: Any = request.data or {}
+        if not isinstance(body, dict):
+            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
         faults = [Fault(name, "unknown_field", "There is no such field.") for name in body if name != "cells"]
         cells: Any = body.get("cells")
         if not isinstance(cells, dict) or not all(isinstance(value, str) for value in cells.values()):

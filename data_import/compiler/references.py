@@ -38,7 +38,8 @@ def keys_of(entity: str, actor: Actor, names: tuple[str, ...] = ()) -> Keys:
     fields += [seen.fields[name] for name in names if name not in {field.name for field in fields}]
     if not names:
         fields.append(seen.fields["id"])
-    parts, params = [], []
+    parts: list[str] = []
+    params: list[Any] = []
     for field in fields:
         inner, values = seen.records().order_by().values_list("pk", field.column).query.sql_with_params()
         parts.append(

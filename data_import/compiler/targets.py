@@ -192,9 +192,9 @@ class _Planner:
         if words:
             rules.append({"transform": "null_words", "words": words})
         for key in (field.name, *columns):
-            words = self.options.value_maps.get(key)
-            if words:
-                rules.append(_translation(words))
+            other_words = self.options.value_maps.get(key)
+            if other_words:
+                rules.append(_translation(other_words))
                 break
         rules += own
         if FULL_NAME in self.settings.field_mapping_targets and field.name in NAME_PARTS and not own:

@@ -145,7 +145,8 @@ def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, A
         raise Conflict("This import has begun.", code="import_has_begun")
     settings = settings_of(job)
     found = detect_file(job, settings)
-    detected = describe_detection(found, view(entities[job.entity_type], actor))
+    seen = view(entities[job.entity_type], actor)
+    detected = describe_detection(found, seen, suggest=not settings.field_mapping)
     values: dict[str, Any] = {"detected": detected, "status": JobStatus.MAPPED, "error": ""}
     if not settings.field_mapping:
         values["field_mapping"] = {item["column"]: [item["field"]] for item in detected["suggestions"]}

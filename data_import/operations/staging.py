@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import connection
@@ -42,8 +43,8 @@ from data_import.storage import path_of
 declare("import.stage.before_commit", "import.stage.after_commit")
 
 BATCH_ROWS = 10_000
-# Distinct values of a column that are looked at to decide how it is written.
-EVIDENCE_VALUES = 50_000
+# Distinct values of a column that are looked at to decide how it is written. Where they leave it open, it is asked for.
+EVIDENCE_VALUES = 5_000
 
 Report = Callable[[int], None]
 
@@ -185,7 +186,7 @@ def stage_file(actor: Actor, job: ImportJob, prepared: Prepared, report: Report)
         try:
             for number, chunk in enumerate(copy_chunks(file, prepared.detection, size=BATCH_ROWS)):
                 if number not in done:
-                    retried(lambda number=number, chunk=chunk: _stage(actor, job, prepared, number, chunk))
+                    retried(partial(_stage, actor, job, prepared, number, chunk))
                     fault("import.stage.after_commit")
                 report(chunk.rows)
         except UnusableFile as bad:

@@ -283,7 +283,8 @@ class Command(BaseCommand):
             raise SystemExit(EXIT_ROWS_FAILED)
 
     def _print(self, summary: dict[str, Any]) -> None:
-        console = Console(file=self.stdout._out, highlight=False, soft_wrap=True)  # type: ignore[attr-defined]
+        stream: Any = self.stdout
+        console = Console(file=stream, highlight=False, soft_wrap=True)
         table = Table(title="Dry run" if summary["dry_run"] else "Import", show_header=False)
         for name in ("status", "total", "valid", "created", "updated", "skipped", "invalid", "failed", "job"):
             table.add_row(name.capitalize(), str(summary[name]))
