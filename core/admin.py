@@ -24,7 +24,7 @@ class PersonAdmin(EntityAdmin):
     logged_as = "membership"
 
     def logged_id(self, record: Any) -> UUID:
-        return record.membership_id  # type: ignore[no-any-return]
+        return record.membership_id
 
 
 @admin.register(Role)

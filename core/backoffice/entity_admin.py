@@ -27,8 +27,8 @@ from core.backoffice.forms import EntityForm, form_class
 from core.backoffice.history import last_change_by_others, read_history
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
 from core.backoffice.values import Shown, attach_names, name_of, record_url, slim, title_fields, with_computed
-from core.entities import Entity, Field
-from core.entities.kinds import Kind
+from core.entities import Entity, Field, entities
+from core.entities.kinds import BadValue, Kind
 from core.entities.registry import entity_of_model
 from core.kernel.errors import DomainError, NotFound, Stale
 from core.kernel.transactions import savepoint
@@ -341,9 +341,23 @@ class EntityAdmin(ModelAdmin):
         messages.success(
             request, format_html("{} <strong>{}</strong> was {}.", self.entity.label, name, what)
         )
+        parent = self._parent_url(request) if what == "created" else ""
+        if parent:
+            return HttpResponseRedirect(parent)
         if self.view_of(request).records().filter(pk=obj.pk).exists():
             return HttpResponseRedirect(self.record_url(obj.pk))
         return HttpResponseRedirect(reverse("admin:index"))
+
+    def _parent_url(self, request: HttpRequest) -> str:
+        """The page of the record from which this one was added: the relation that the address fills in."""
+        for name, field in self.view_of(request).fields.items():
+            value = request.GET.get(name, "")
+            if value and field.kind is Kind.RELATION:
+                try:
+                    return record_url(entities[field.to], field.type.from_text(field, value))
+                except BadValue:
+                    return ""
+        return ""
 
     # The change log is written by the database; Django's own log entries are not kept.
 
@@ -390,7 +404,7 @@ class EntityAdmin(ModelAdmin):
             **self.admin_site.each_context(request),
             **record_pages.context_of(self, request, record),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "backoffice/record.html", context)
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[record_pages.Action]:
@@ -410,7 +424,7 @@ class EntityAdmin(ModelAdmin):
 
     def logged_id(self, record: Any) -> UUID:
         """The id under which the change log knows the record."""
-        return record.pk  # type: ignore[no-any-return]
+        return record.pk
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -434,4 +448,4 @@ class EntityAdmin(ModelAdmin):
 
 def actor_of(request: HttpRequest) -> Actor:
     """Who acts, as the middleware found."""
-    return request.actor  # type: ignore[attr-defined, no-any-return]
+    return request.actor  # type: ignore[attr-defined]

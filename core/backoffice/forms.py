@@ -233,7 +233,7 @@ class EntityForm(forms.ModelForm):
 
     def _rebase(self) -> None:
         """Take over what others changed meanwhile where this person did not touch it, and go on from there."""
-        data = self.data.copy()
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
         for name in self.written:
             if name not in self.changed_data:
                 data[self.add_prefix(name)] = self.get_initial_for_field(self.fields[name], name)

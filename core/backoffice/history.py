@@ -104,7 +104,7 @@ def _values(seen: EntityView, item: Any) -> Iterable[tuple[Field, Any]]:
 
 def _id(changed: Field, value: Any) -> UUID | None:
     try:
-        return changed.type.from_json(changed, value)  # type: ignore[no-any-return]
+        return changed.type.from_json(changed, value)
     except BadValue:
         return None
 

@@ -9,16 +9,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import (
-    ALL_VAR,
+from django.contrib.admin.options import (
     IS_FACETS_VAR,
     IS_POPUP_VAR,
-    ORDER_VAR,
-    PAGE_VAR,
-    SEARCH_VAR,
     TO_FIELD_VAR,
+    IncorrectLookupParameters,
 )
+from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -86,6 +83,8 @@ class Filter:
 
 class EntityChangeList(ChangeList):
     """`filter_specs` are `Filter`s; a parameter that means nothing is refused, never ignored."""
+
+    result_list: Any
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         # Django calls with positions: the admin is the twelfth after the request.

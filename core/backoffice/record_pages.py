@@ -173,7 +173,7 @@ def related_lists(admin: EntityAdmin, request: HttpRequest, record: Any) -> list
     """The first records that point to this one, of each kind the person may read: two statements for each."""
     found = []
     for seen, item in _pointing(admin, request):
-        other: EntityAdmin | None = admin.admin_site.admin_for(seen.entity)  # type: ignore[attr-defined]
+        other: EntityAdmin | None = admin.admin_site.admin_for(seen.entity)
         if other is None:
             continue
         columns = [shown for shown in other.listed_fields(seen) if shown.name != item.name][:RELATED_COLUMNS]

@@ -38,7 +38,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if wanted and wanted not in {entity.name for entity in kinds}:
         raise Http404
     found = list_deleted(actor, PAGE_SIZE + 1, wanted or None)
-    people = names_of(actor, entities["user"], {item.deleted_by for item in found})
+    people = names_of(actor, entities["user"], {item.deleted_by for item in found if item.deleted_by})
     context: dict[str, Any] = {
         **site.each_context(request),
         "title": "Recycle bin",

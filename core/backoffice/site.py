@@ -114,7 +114,7 @@ class BackOfficeSite(UnfoldAdminSite):
         @wraps(inner)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not hasattr(request, "actor"):
-                return inner(request, *args, **kwargs)  # type: ignore[no-any-return]
+                return inner(request, *args, **kwargs)
             company = companies.current(request).company
             try:
                 with shown_for(company.locale, company.timezone):
@@ -126,7 +126,7 @@ class BackOfficeSite(UnfoldAdminSite):
             except Forbidden as refusal:
                 raise PermissionDenied(refusal.detail) from None
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-            return response  # type: ignore[no-any-return]
+            return response
 
         return guarded
 
@@ -202,7 +202,7 @@ class BackOfficeSite(UnfoldAdminSite):
             "title": "Home",
             **(extra_context or {}),
         }
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return TemplateResponse(request, "backoffice/home.html", context)
 
     def options(self, request: HttpRequest, entity_name: str) -> HttpResponse:

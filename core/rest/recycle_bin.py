@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.db.models import F, TextField, Value
-from django.db.models.functions import Cast
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from core.access import view
+from core.access.deleted import list_deleted
 from core.entities import entities
-from core.entities.kinds import Kind
 from core.kernel.errors import Fault, Invalid
 from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
@@ -65,32 +62,17 @@ class RecycleBinView(ApiView):
         soft = [entity for entity in entities if entity.is_soft_deleted]
         if wanted is not None and wanted not in {entity.name for entity in soft}:
             raise Invalid(faults=[Fault("entity", "not_a_choice", "There is no such entity.")])
-        union: Any = None
-        for entity in soft:
-            seen = view(entity, self.actor)
-            if not seen.can("read") or wanted not in (None, entity.name):
-                continue
-            title = entity.title[0]
-            shown = seen.fields.get(title)
-            name = Cast(F(shown.column), TextField()) if shown and shown.kind is not Kind.JSON else Value("")
-            rows = (
-                seen.bin()
-                .annotate(entity_name=Value(entity.name, TextField()), record_name=name)
-                .order_by()
-                .values_list("entity_name", "pk", "record_name", "deleted_at", "deleted_by_id")
-            )
-            union = rows if union is None else union.union(rows, all=True)
-        found = [] if union is None else list(union.order_by("-deleted_at", "pk")[: PAGE_SIZE + 1])
+        found = list_deleted(self.actor, PAGE_SIZE + 1, wanted)
         body = {
             "results": [
                 {
-                    "entity": entity_name,
-                    "id": str(key),
-                    "name": name,
-                    "deleted_at": deleted_at.isoformat().replace("+00:00", "Z"),
-                    "deleted_by": str(by) if by else None,
+                    "entity": item.entity_name,
+                    "id": str(item.id),
+                    "name": item.name,
+                    "deleted_at": item.deleted_at.isoformat().replace("+00:00", "Z"),
+                    "deleted_by": str(item.deleted_by) if item.deleted_by else None,
                 }
-                for entity_name, key, name, deleted_at, by in found[:PAGE_SIZE]
+                for item in found[:PAGE_SIZE]
             ],
             "complete": len(found) <= PAGE_SIZE,
             "limit": PAGE_SIZE,

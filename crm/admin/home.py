@@ -58,7 +58,7 @@ def _sums(queryset: QuerySet[Any]) -> dict[str, Decimal]:
 
 def counts(actor: Actor) -> Sequence[Figure]:
     """How many live leads, accounts, contacts and open deals the person sees."""
-    wanted = (
+    wanted: Sequence[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = (
         (
             "lead",
             "Live leads",

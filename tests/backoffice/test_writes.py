@@ -92,9 +92,13 @@ class TestCreate:
         with acme.acting():
             assert Account.objects.filter(account_number="A-1").count() == 1
 
-    def test_takes_what_a_link_fills_in(self, acme, account, office):
-        page = office(acme).get(url(Deal, "add") + f"?account={account.pk}")
-        assert "Fabrikam" in text_of(page)
+    def test_takes_what_a_link_fills_in_and_leads_back_there(self, acme, account, office):
+        client = office(acme)
+        address = url(Deal, "add") + f"?account={account.pk}"
+        assert "Fabrikam" in text_of(client.get(address))
+        sent = {"name": "Rollout", "close_date": "2026-12-01", "account": str(account.pk)}
+        assert client.post(address, sent)["Location"] == url(Account, "record", account.pk)
+        assert "Rollout" in text_of(client.get(url(Account, "record", account.pk)))
 
 
 class TestChange:

@@ -54,7 +54,9 @@ function nameControls(root) {
   root.querySelectorAll("select.select2-hidden-accessible").forEach((select) => {
     const label = document.querySelector(`label[for="${select.id}"]`) || select.closest("label");
     const box = select.nextElementSibling && select.nextElementSibling.querySelector(".select2-selection");
-    if (box && label) box.setAttribute("aria-label", label.textContent.trim());
+    if (!box || !label) return;
+    label.id = label.id || `label-${select.id}`;
+    box.setAttribute("aria-labelledby", `${label.id} select2-${select.id}-container`);
   });
   root.querySelectorAll(".select2-search__field").forEach((box) => box.setAttribute("aria-label", "Search"));
   /* Icons are letters to a screen reader. */
@@ -94,5 +96,6 @@ document.addEventListener("DOMContentLoaded", () => {
       if (box) box.focus();
     });
   }
-  setTimeout(() => nameControls(document), 0);
 });
+
+window.addEventListener("load", () => setTimeout(() => nameControls(document), 0));

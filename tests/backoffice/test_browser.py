@@ -1,0 +1,278 @@
+"""The back office as a person uses it, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from core.changes import Rows
+from core.identity.models import Person, Role
+from core.identity.operations import create_users
+from crm.models import Account, Deal, Lead, PipelineStage
+from tests.factories.crm import make_account, make_contact, make_deal, make_lead, make_note, make_task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# What has the focus: its name and its tag.
+FOCUSED = """
+() => {
+  const el = document.activeElement, copy = el.cloneNode(true);
+  copy.querySelectorAll("[aria-hidden=true]").forEach((part) => part.remove());
+  const label = el.labels && el.labels[0] ? el.labels[0].textContent : "";
+  return [(el.getAttribute("aria-label") || label || copy.textContent || "").trim(), el.tagName.toLowerCase()];
+}
+"""
+CSV = """Company,Web site,City,Kind
+Northwind Traders,https://northwind.example,Hamburg,customer
+Fabrikam,https://fabrikam.example,Lyon,prospect
+Contoso,https://contoso.example,Austin,galaxy
+"""
+
+
+def test_sign_in_switch_company_and_sign_out(acme, globex, visitor):
+    with globex.acting() as actor:
+        role = Role.objects.get(name="viewer")
+        row = {"email": "sales@acme.test", "first_name": "Sales", "last_name": "Acme", "role": role.pk}
+        create_users(actor=actor, rows=Rows.of(Person, [row]), now=timezone.now()).raise_if_refused()
+        make_account(actor, name="Only in Globex")
+    me = visitor()
+    page = me.page
+    me.sign_in("sales@acme.test")
+    page.get_by_label("Company: Acme. Switch company").click()
+    page.get_by_role("button", name="Globex").click()
+    page.get_by_label("Company: Globex. Switch company").wait_for()
+    page.get_by_role("link", name="Accounts").first.click()
+    page.get_by_role("link", name="Only in Globex").wait_for()
+    assert page.get_by_role("link", name="New account").count() == 0, "a viewer there"
+    page.get_by_label("Account: Sales Acme").click()
+    page.get_by_role("button", name="Sign out").click()
+    me.go("/admin/")
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
+def test_a_wrong_password_says_so(acme, visitor):
+    me = visitor()
+    me.go("/admin/login/")
+    me.page.get_by_label("E-mail address").fill("admin@acme.test")
+    me.page.get_by_label("Password").fill("wrong")
+    me.page.get_by_role("button", name="Sign in").click()
+    me.page.get_by_role("alert").wait_for()
+    assert me.accessibility_faults() == []
+
+
+def test_from_a_lead_to_a_moved_deal(acme, visitor):
+    me = visitor()
+    page = me.page
+    me.sign_in("admin@acme.test")
+    page.get_by_role("link", name="Leads", exact=True).click()
+    page.get_by_role("link", name="New lead").click()
+    page.get_by_label("First name").fill("Kenji")
+    page.get_by_label("Email", exact=True).fill("no address")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("An e-mail address such as").wait_for()
+    me.shoot("lead-with-errors")
+    page.get_by_label("Last name").fill("Sato")
+    page.get_by_label("Company name").fill("Sato KK")
+    page.get_by_label("Email", exact=True).fill("kenji@sato.example")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("heading", name="Kenji Sato · Sato KK").wait_for()
+
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Title").fill("Head of Purchasing")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was saved").wait_for()
+    page.get_by_role("link", name="History").click()
+    page.get_by_text("Head of Purchasing").wait_for()
+    assert "Ada Acme" in page.locator(".bo-history").inner_text()
+    page.get_by_role("link", name="Back to record").click()
+
+    page.get_by_role("link", name="Convert").click()
+    page.get_by_label("Name of the deal").fill("Sato rollout")
+    page.get_by_label("Amount").fill("5000")
+    page.get_by_role("button", name="Convert").click()
+    page.get_by_role("heading", name="Sato rollout").wait_for()
+
+    page.get_by_role("link", name="Move").click()
+    stage = page.get_by_label("Stage").locator("option").nth(1).inner_text().split(" (")[0]
+    page.get_by_label("Stage").select_option(index=1)
+    page.get_by_role("button", name="Move").click()
+    page.get_by_text(f"Moved to {stage}").wait_for()
+    me.shoot("deal-moved")
+    with acme.acting():
+        deal = Deal.objects.get(name="Sato rollout")
+        assert PipelineStage.objects.get(pk=deal.stage_id).name == stage
+        assert Lead.objects.get(pk=deal.lead_id).status == "converted"
+
+
+def test_choosing_an_owner_by_typing(acme, visitor):
+    with acme.acting() as actor:
+        made = make_account(actor, name="Fabrikam")
+    me = visitor()
+    page = me.page
+    me.sign_in("admin@acme.test")
+    me.go(f"/admin/crm/account/{made.pk}/change/")
+    page.get_by_role("combobox", name=re.compile(r"^Owner\b")).click()
+    page.get_by_role("searchbox", name="Search", exact=True).fill("Manager")
+    page.get_by_role("option", name="Manager Acme").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was saved").wait_for()
+    with acme.acting():
+        assert Account.objects.get(pk=made.pk).owner_id == acme.users["manager"]
+
+
+def test_filtering_a_list(acme, visitor):
+    with acme.acting() as actor:
+        make_lead(actor, last_name="Hot", rating="hot")
+        make_lead(actor, last_name="Cold", rating="cold")
+    me = visitor()
+    page = me.page
+    me.sign_in("admin@acme.test")
+    me.go("/admin/crm/lead/")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_role("group", name="Rating").get_by_label("Hot").check()
+    me.shoot("filters")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**/lead/?rating__in=hot")
+    assert page.locator("#result_list tbody").count() == 1
+    page.get_by_role("button", name="Filters (1)").wait_for()
+    page.get_by_label("Search leads").fill("cold")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.get_by_text("No results").or_(page.get_by_text("0 leads")).first.wait_for()
+
+
+def test_an_import_from_file_to_records(acme, visitor, tmp_path):
+    file = tmp_path / "accounts.csv"
+    file.write_text(CSV, encoding="utf-8")
+    me = visitor()
+    page = me.page
+    me.sign_in("admin@acme.test")
+    me.go("/admin/data_import/importjob/add/")
+    assert me.accessibility_faults() == []
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("What is in it").select_option("account")
+    page.get_by_label("What to do").select_option("create")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="Which column goes where").wait_for()
+    assert me.accessibility_faults() == []
+    page.get_by_label("Company", exact=True).select_option("name")
+    page.get_by_label("Web site").select_option("website")
+    page.get_by_label("City").select_option("billing_city")
+    page.get_by_label("Kind").select_option("type")
+    me.shoot("import-map")
+    page.get_by_role("button", name="Check the file").click()
+    page.get_by_role("heading", name="What would happen").wait_for()
+    me.shoot("import-plan")
+    assert me.accessibility_faults() == []
+    page.get_by_role("heading", name="Rows with errors").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download all as CSV").click()
+    assert "galaxy" in download.value.path().read_text()
+    with acme.acting():
+        assert Account.objects.count() == 0
+    page.get_by_role("button", name="Import now").click()
+    page.get_by_role("heading", name="Done").wait_for()
+    me.shoot("import-done")
+    page.get_by_role("link", name="Show what came in").click()
+    page.get_by_role("link", name="Northwind Traders").wait_for()
+    page.get_by_role("link", name="Fabrikam").wait_for()
+
+
+def test_a_whole_flow_by_keyboard_alone(acme, visitor):
+    me = visitor()
+    page = me.page
+    keys = page.keyboard
+
+    def tab_to(name: str, role: str = "") -> None:
+        """Press Tab until the control called `name` has the focus."""
+        for _ in range(120):
+            keys.press("Tab")
+            found = page.evaluate(FOCUSED)
+            if found[0].startswith(name) and role in ("", found[1]):
+                return
+        raise AssertionError(f"{name} cannot be reached")
+
+    me.go("/admin/login/")
+    assert page.evaluate("document.activeElement.name") == "username"
+    keys.type("admin@acme.test")
+    keys.press("Tab")
+    keys.type("a quiet harbor at dawn")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Home").wait_for()
+    keys.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "bo-skip"
+    tab_to("Contacts", "a")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Contacts").wait_for()
+    tab_to("New contact", "a")
+    keys.press("Enter")
+    page.get_by_role("heading", name="New contact").wait_for()
+    tab_to("Last name")
+    keys.type("Whitfield")
+    tab_to("Save", "button")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Whitfield").wait_for()
+    tab_to("Account: Ada Acme", "summary")
+    keys.press("Enter")
+    keys.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Account: Ada Acme"
+
+
+@pytest.fixture
+def furnished(acme: Any) -> dict[str, Any]:
+    """A company with something on every page."""
+    with acme.acting() as actor:
+        owner = acme.users["admin"]
+        account = make_account(
+            actor, name="Northwind Traders", owner=owner, tags=["key account"], website="northwind.example"
+        )
+        contact = make_contact(
+            actor, first_name="Maya", last_name="Keller", account=account.pk, email="m@northwind.example"
+        )
+        deals = [
+            make_deal(
+                actor,
+                name=f"Northwind {what}",
+                account=account.pk,
+                amount=str(amount),
+                currency="USD",
+                owner=owner,
+            )
+            for what, amount in (("rollout", 52_000), ("renewal", 18_500))
+        ]
+        lead = make_lead(
+            actor, first_name="Noah", last_name="Okafor", company_name="Okafor Ltd", rating="hot", owner=owner
+        )
+        make_task(actor, subject="Send the offer", owner=owner, deal=deals[0].pk, due_date="2026-01-05")
+        make_note(actor, title="First call", body="They want two phases.", deal=deals[0].pk)
+    return {"account": account, "contact": contact, "deal": deals[0], "lead": lead}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_can_be_read_and_used_by_all(acme, furnished, visitor, width, scheme):
+    me = visitor(width=width, color_scheme=scheme)
+    me.go("/admin/login/")
+    faults = {"sign-in": me.accessibility_faults()}
+    me.sign_in("admin@acme.test")
+    pages = {
+        "home": "/admin/",
+        "leads": "/admin/crm/lead/",
+        "recycle-bin": "/admin/recycle-bin/",
+        "people": "/admin/core/person/",
+        "roles": "/admin/core/role/",
+        "imports": "/admin/data_import/importjob/",
+        "new-account": "/admin/crm/account/add/",
+        "convert": f"/admin/crm/lead/{furnished['lead'].pk}/convert/",
+        "edit-deal": f"/admin/crm/deal/{furnished['deal'].pk}/change/",
+        "history": f"/admin/crm/deal/{furnished['deal'].pk}/history/",
+        "delete": f"/admin/crm/deal/{furnished['deal'].pk}/delete/",
+        **{name: f"/admin/crm/{name}/{record.pk}/" for name, record in furnished.items()},
+    }
+    for name, path in pages.items():
+        me.go(path)
+        me.shoot(f"{name}-{width}-{scheme}")
+        faults[name] = me.accessibility_faults()
+    assert {name: found for name, found in faults.items() if found} == {}
