@@ -1,30 +1,20 @@
-"""Named places where a chaos run may kill the process. They cost one dictionary look-up and do nothing otherwise.
+"""Named places where a chaos run may kill the process. They cost one test of a constant and do nothing otherwise.
 
-`CRM_FAULT_PLAN` names a file with lines `point pass`: the process kills itself on that pass of that point. Each hit is
-appended to `<plan>.hits`, so that a report can prove the kill really happened there.
+`CRM_FAULT_PLAN` names a file with lines `point pass`: whichever process makes that pass of the point (all processes of the
+system are counted together) kills itself there. A line is used up by its kill, which is noted in `<plan>.hits`, so that a
+report can prove that it happened there; lines may be added while the system runs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
 
 POINTS: set[str] = set()
-_passes: dict[str, int] = {}
 
-
-def _read_plan() -> dict[str, int]:
-    path = os.environ.get("CRM_FAULT_PLAN")
-    if not path or not Path(path).exists():
-        return {}
-    return {
-        name: int(count)
-        for name, count in (line.split() for line in Path(path).read_text().splitlines() if line)
-    }
-
-
-_plan = _read_plan()
+_plan = os.environ.get("CRM_FAULT_PLAN")
 
 
 def declare(*points: str) -> None:
@@ -34,12 +24,33 @@ def declare(*points: str) -> None:
 
 def fault(point: str) -> None:
     """Die here (SIGKILL) when the plan says so."""
-    if not _plan or point not in _plan:
-        return
-    _passes[point] = _passes.get(point, 0) + 1
-    if _passes[point] == _plan[point]:
-        with Path(os.environ["CRM_FAULT_PLAN"] + ".hits").open("a") as hits:
-            hits.write(point + "\n")
-            hits.flush()
-            os.fsync(hits.fileno())
+    if _plan is not None and _is_last_pass(Path(_plan), point):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plan_kills(plan: Path, *lines: str) -> None:
+    """Add lines to a plan that processes may be reading."""
+    with plan.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("".join(f"{line}\n" for line in lines))
+
+
+def _is_last_pass(plan: Path, point: str) -> bool:
+    """Count this pass; whether the plan's count for the point is now used up."""
+    if not plan.exists():
+        return False
+    with plan.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = [(name, int(count)) for name, count in (line.split() for line in file if line.strip())]
+        place = next((number for number, (name, _) in enumerate(lines) if name == point), None)
+        if place is None:
+            return False
+        remaining = lines[place][1] - 1
+        lines[place : place + 1] = [(point, remaining)] if remaining else []
+        file.seek(0)
+        file.truncate()
+        file.write("".join(f"{name} {count}\n" for name, count in lines))
+        if not remaining:
+            with Path(f"{plan}.hits").open("a") as hits:
+                hits.write(point + "\n")
+        return not remaining

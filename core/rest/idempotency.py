@@ -9,15 +9,18 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from core.kernel.errors import Conflict, Invalid, Unprocessable
+from core.kernel.faultpoints import declare, fault
 from core.kernel.ids import uuid7
 from core.kernel.transactions import needs_transaction
 from core.rest.models import IdempotentAnswer
 from core.tenancy.actors import Actor
+
+declare("request.before_commit", "request.after_commit")
 
 MAX_KEY_LENGTH = 255
 KEPT_FOR = timedelta(hours=24)
@@ -73,6 +76,8 @@ def once(
         headers={name: answer[name] for name in KEPT_HEADERS if name in answer},
         body=answer.content,
     )
+    fault("request.before_commit")
+    transaction.on_commit(lambda: fault("request.after_commit"))
     return answer
 
 
