@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Values that the request itself knows may be selected beside the document (sort keys of a cursor).
 Extra = tuple[str, ...]
+# SQL that selects whole rows, and its parameters.
+Compiled = tuple[str, tuple[Any, ...]]
 
 
 @lru_cache(maxsize=2048)
@@ -49,13 +51,16 @@ class _WholeRow(models.Expression):
         return self.sql, ()
 
 
-def _rows_of(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
-    """The queryset as SQL that selects whole rows."""
+def rows_of(queryset: QuerySet[Any]) -> Compiled | None:
+    """The queryset as SQL that selects whole rows; none when its conditions exclude each other."""
     query = queryset.query.chain()
     query.clear_select_clause()
     query.selected = None
     query.select = (_WholeRow(queryset.model._meta.db_table),)
-    sql, params = query.sql_with_params()
+    try:
+        sql, params = query.sql_with_params()
+    except EmptyResultSet:
+        return None
     return sql, params
 
 
@@ -70,11 +75,13 @@ class Output:
     def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[tuple[Any, ...]]:
         """Each record of the queryset, in its order, as `(JSON text, *extra columns)`. One statement, plus one for each
         expanded relation."""
-        try:
-            inner, params = _rows_of(queryset)
-        except EmptyResultSet:
-            # Its conditions exclude each other: there is nothing to ask the database.
+        return self.documents_of(rows_of(queryset), extra)
+
+    def documents_of(self, compiled: Compiled | None, extra: Extra = ()) -> list[tuple[Any, ...]]:
+        """`documents` of a query that is compiled already."""
+        if compiled is None:
             return []
+        inner, params = compiled
         relations = tuple(self.view.entity.fields[name].column for name in self.expand)
         picked = "".join(f', p."{name}"' for name in (*extra, *relations))
         sql = f"SELECT {_document_sql(self.view.entity.name, self.fields)}{picked} FROM ({inner}) p"

@@ -6,19 +6,24 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
+from django.conf import settings
 from django.core import signing
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from core.access import EntityView, UnknownField
-from core.access.output import Output
+from core.access.output import Compiled, Output, rows_of
 from core.conditions.params import parse_params
-from core.entities import Field
+from core.entities import Field, entities
 from core.entities.kinds import BadValue
 from core.kernel.errors import Fault, Invalid, NotFound
+from core.tenancy.actors import system_actor
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -49,6 +54,16 @@ class ListQuery:
     page_size: int
     cursor: Cursor | None
     exact_count: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this asks for all records of the company: no condition, no search, nothing hidden from the actor."""
+        return not self.filters and not self.search and self.view.actor.rights.record_scope == "all"
+
+    def plain_key(self) -> tuple[str, UUID, frozenset[str], tuple[tuple[str, bool], ...]]:
+        """What the query of a plain list depends on."""
+        ordering = tuple((field.column, descending) for field, descending in self.ordering)
+        return self.view.entity.name, self.view.actor.company_id, settings.TENANCY_LOCKS, ordering
 
     def queryset(self, records: QuerySet[Any] | None = None) -> QuerySet[Any]:
         """The records asked for, in order, without paging."""
@@ -238,14 +253,26 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     """
     if query.cursor is not None:
         return _cursor_page(query, query.cursor, base_url, pairs, records)
-    queryset = query.queryset(records)
     start = (query.page - 1) * query.page_size
-    rows = query.output.documents(queryset[start : start + query.page_size + 1])
+    stop = start + query.page_size + 1
+    if records is None and query.is_plain:
+        queryset = None
+        rows = query.output.documents_of(_plain_rows(*query.plain_key(), start, stop))
+    else:
+        queryset = query.queryset(records)
+        rows = query.output.documents(queryset[start:stop])
     has_next = len(rows) > query.page_size
     rows = rows[: query.page_size]
     if not rows and query.page > 1:
         raise NotFound("There is no such page.", code="no_such_page")
-    count, exact = _count(query, queryset, start, len(rows), has_next)
+    if not has_next:
+        count, exact = start + len(rows), True
+    elif query.exact_count:
+        count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
+    elif queryset is None:
+        count, exact = _counted(*_plain_counting(*query.plain_key()))
+    else:
+        count, exact = count_of(queryset)
 
     def link(page: int) -> str:
         return _link(base_url, pairs, {"page": str(page)})
@@ -259,41 +286,71 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     return _page(head, [row[0] for row in rows])
 
 
-def _count(
-    query: ListQuery, queryset: QuerySet[Any], start: int, shown: int, has_next: bool
-) -> tuple[int, bool]:
-    if not has_next:
-        return start + shown, True
-    if query.exact_count:
-        return queryset.order_by().count(), True
-    return count_of(queryset)
-
-
 def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
     """How many there are, and whether that is exact: up to the limit it is, beyond it the planner's estimate."""
-    bare = queryset.order_by()
-    counted = bare.values("pk")[: EXACT_COUNT_LIMIT + 1].count()
+    try:
+        return _counted(*_counting(queryset))
+    except EmptyResultSet:
+        return 0, True
+
+
+def _counting(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
+    sql, params = queryset.order_by().values("pk").query.sql_with_params()
+    return sql, params
+
+
+def _counted(sql: str, params: tuple[Any, ...]) -> tuple[int, bool]:
+    limit = EXACT_COUNT_LIMIT + 1
+    [(counted,)] = _fetch(f"SELECT count(*) FROM ({sql} LIMIT {limit}) counted", params)
     if counted <= EXACT_COUNT_LIMIT:
         return counted, True
-    sql, params = bare.values("pk").query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
-        plan = cursor.fetchone()[0]
+    [(plan,)] = _fetch(f"EXPLAIN (FORMAT JSON) {sql}", params, prepare=False)
     plan = json.loads(plan) if isinstance(plan, str) else plan
-    return max(int(plan[0]["Plan"]["Plan Rows"]), EXACT_COUNT_LIMIT + 1), False
+    return max(int(plan[0]["Plan"]["Plan Rows"]), limit), False
+
+
+def _fetch(sql: str, params: tuple[Any, ...], *, prepare: bool = True) -> list[tuple[Any, ...]]:
+    return connection.fetch_prepared(sql, params, prepare=prepare)  # type: ignore[attr-defined]
+
+
+# A list that nothing narrows is the one asked for most, and Django builds and compiles its query for longer than
+# PostgreSQL runs it. It depends on the arguments of these functions alone.
+_Ordering = tuple[tuple[str, bool], ...]
+
+
+def _plain_queryset(entity: str, company_id: UUID, ordering: _Ordering) -> QuerySet[Any]:
+    columns = (F(column).desc() if descending else F(column).asc() for column, descending in ordering)
+    return EntityView(entities[entity], system_actor(company_id)).records().order_by(*columns)
+
+
+@lru_cache(maxsize=4096)
+def _plain_rows(
+    entity: str, company_id: UUID, locks: frozenset[str], ordering: _Ordering, start: int, stop: int
+) -> Compiled | None:
+    return rows_of(_plain_queryset(entity, company_id, ordering)[start:stop])
+
+
+@lru_cache(maxsize=1024)
+def _plain_counting(
+    entity: str, company_id: UUID, locks: frozenset[str], ordering: _Ordering
+) -> tuple[str, tuple[Any, ...]]:
+    return _counting(_plain_queryset(entity, company_id, ordering))
 
 
 def _cursor_page(
     query: ListQuery, cursor: Cursor, base_url: str, pairs: Pairs, records: QuerySet[Any] | None
 ) -> Page:
-    found = (query.view.records() if records is None else records).filter(query.filters)
-    if cursor.values:
-        found = found.filter(_after(query.ordering, cursor.values, cursor.backwards))
-    found = found.order_by(
-        *(_order(field, descending != cursor.backwards) for field, descending in query.ordering)
-    )
     columns = tuple(field.column for field, _ in query.ordering)
-    rows = query.output.documents(found[: query.page_size + 1], columns)
+    if records is None and query.is_plain and not cursor.values:
+        rows = query.output.documents_of(_plain_rows(*query.plain_key(), 0, query.page_size + 1), columns)
+    else:
+        found = (query.view.records() if records is None else records).filter(query.filters)
+        if cursor.values:
+            found = found.filter(_after(query.ordering, cursor.values, cursor.backwards))
+        found = found.order_by(
+            *(_order(field, descending != cursor.backwards) for field, descending in query.ordering)
+        )
+        rows = query.output.documents(found[: query.page_size + 1], columns)
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     if cursor.backwards:

@@ -97,7 +97,8 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def list(self, request: Request, **kwargs: Any) -> HttpResponse:
         query = read_list_query(self.pairs, self.view, self.now)
         base = request.build_absolute_uri(request.path)
-        page = render_page(query, base, self.pairs, self.records())
+        narrowed = type(self).records is not EntityViewSet.records
+        page = render_page(query, base, self.pairs, self.records() if narrowed else None)
         return HttpResponse(page.body, content_type=JSON)
 
     def retrieve(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
