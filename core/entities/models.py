@@ -46,6 +46,11 @@ class Record(CompanyIsolatedModel):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["company", "-created_at", "-id"], name="%(class)s_newest"),
+            # Without the recycle bin: pages and counts of a list then need nothing but the index to find their rows.
+            models.Index(
+                fields=["company", "-created_at", "-id"],
+                name="%(class)s_newest",
+                condition=models.Q(deleted_at__isnull=True),
+            ),
             models.Index(fields=["company", "owner"], name="%(class)s_owner"),
         ]
