@@ -50,13 +50,14 @@ def _enter_home() -> None:
 
 
 def _goals(seconds: float) -> dict[str, Callable[[], list]]:  # type: ignore[type-arg]
-    from benchmarks.goals import changes, isolation, lists, paging
+    from benchmarks.goals import changes, importing, isolation, lists, paging
 
     return {
         "G4": lambda: [lists.list_goal("G4", 100, 0.50, seconds)],
         "G5": lambda: [lists.list_goal("G5", 10, 0.25, seconds), lists.write_goal(seconds)],
         "G7": lambda: changes.goal(seconds),
         "G8": isolation.goal,
+        "G1": lambda: [importing.goal()],
         "G10": lambda: [paging.goal(seconds)],
     }
 
