@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm.demo.chance import HERE, array, draw
+from crm.demo.chance import HERE, ID, array, draw
 from crm.demo.records import Relation
 from crm.demo.words import NEXT_STEPS
 
@@ -35,9 +35,9 @@ LEADS = Relation(
     ("status", "disqualified_reason_id"),
 )
 
-# The qualified leads that become customers now; conversion reads this by itself.
+# The qualified leads that become customers now, with ids for the account, contact and deal of each.
 CONVERTING = (
-    f"WITH {HERE} SELECT t.id FROM here JOIN crm_lead t ON {_MINE} AND t.status = 'qualified' AND t.qualified_at < here.at "
+    f"WITH {HERE} SELECT t.id, {ID}, {ID}, {ID} FROM here JOIN crm_lead t ON {_MINE} AND t.status = 'qualified' AND t.qualified_at < here.at "
     f"WHERE {draw(100, 'conversion', _LEAD_KEY)} < 45 ORDER BY t.created_at, t.email, t.id"
 )
 

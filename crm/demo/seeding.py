@@ -13,13 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
-from uuid import UUID
 
 from django.db.models import Max
 
 from core.changes import Outcome, Rows
 from core.kernel.errors import Conflict
-from core.kernel.ids import uuid7
 from core.kernel.transactions import retried
 from core.tenancy.actors import Actor
 from core.tenancy.context import actor_context
@@ -190,12 +188,10 @@ def _tell(teller: _Teller) -> None:
 
 def _convert(teller: _Teller) -> None:
     """Qualified leads become accounts, contacts and deals: a set of them at once."""
-    leads = [lead_id for (lead_id,) in fetch(progress.CONVERTING, teller.here())]
-    if not leads:
+    converting = fetch(progress.CONVERTING, teller.here())
+    if not converting:
         return
-    # Conversion hands ids on, so they are made here.
-    made: list[list[UUID]] = [[uuid7() for _ in leads] for _ in range(3)]
-    params = (leads, *made)
+    params = tuple(list(ids) for ids in zip(*converting, strict=True))
     teller.write(operations.create_accounts, progress.CONVERTED_ACCOUNTS, params)
     teller.write(operations.create_contacts, progress.CONVERTED_CONTACTS, params)
     teller.write(operations.create_deals, progress.CONVERTED_DEALS, params)
