@@ -17,10 +17,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from core.access import EntityView, view
-from core.backoffice.entity_admin import EntityAdmin, actor_of
+from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.forms import ActionForm, choice_select
 from core.backoffice.home import PANELS, Line, Panel
 from core.backoffice.values import list_url, record_url, show_number
+from core.backoffice.writing import actor_of
 from core.entities import Entity, entities
 from core.kernel.errors import DomainError, Forbidden
 from core.kernel.ids import uuid7

@@ -3,37 +3,31 @@ and every write goes through the entity's operations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
-from django.utils import timezone
-from django.utils.html import format_html
+from django.urls import path
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminAutocompleteWidget
 
-from core.access import EntityView, view
+from core.access import EntityView
 from core.access.modes import Mode
 from core.backoffice import bulk_actions, record_pages
 from core.backoffice.forms import EntityForm, form_class
 from core.backoffice.history import last_change_by_others, read_history
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
-from core.backoffice.values import Shown, attach_names, name_of, record_url, slim, title_fields, with_computed
-from core.entities import Entity, Field, entities
-from core.entities.kinds import BadValue, Kind
-from core.entities.registry import entity_of_model
+from core.backoffice.values import Shown, attach_names, name_of, slim, title_fields, with_computed
+from core.backoffice.writing import OperationAdmin
+from core.entities import Field
+from core.entities.kinds import Kind
 from core.kernel.errors import DomainError, NotFound, Stale
-from core.kernel.transactions import savepoint
-from core.rest import bulk
-from core.tenancy.actors import Actor
 
 COLUMNS_SHOWN = 7
 FILTERS_SHOWN = 10
@@ -53,7 +47,7 @@ SYSTEM_FIELDS = ("id", "created_at", "created_by", "updated_at", "updated_by", "
 FILTERED_KINDS = (Kind.CHOICE, Kind.BOOLEAN, Kind.RELATION, Kind.PERSON, Kind.DATE, Kind.DATETIME, Kind.TAGS)
 
 
-class EntityAdmin(ModelAdmin):
+class EntityAdmin(OperationAdmin):
     """Lists, forms, record page, history and bulk actions of one entity.
 
     A subclass says where it stands in the navigation and may name columns, filters and groups of fields; without, they
@@ -97,19 +91,6 @@ class EntityAdmin(ModelAdmin):
         # Django's own plus the search select; the theme's collects it from a request kept between requests.
         return super(ModelAdmin, self).media + forms.Media(UnfoldAdminAutocompleteWidget.Media)
 
-    @property
-    def entity(self) -> Entity:
-        found = entity_of_model(self.model)
-        assert found is not None  # noqa: S101 - registered for entities only
-        return found
-
-    def view_of(self, request: HttpRequest) -> EntityView:
-        """The entity as the person of this request sees it; one for the request."""
-        known: dict[str, EntityView] = request.__dict__.setdefault("entity_views", {})
-        if self.entity.name not in known:
-            known[self.entity.name] = view(self.entity, actor_of(request))
-        return known[self.entity.name]
-
     # --- rights ------------------------------------------------------------------------------------------------
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -149,9 +130,6 @@ class EntityAdmin(ModelAdmin):
         if record is None:
             raise Http404
         return record
-
-    def record_url(self, record_id: UUID | str) -> str:
-        return record_url(self.entity, record_id)
 
     # --- list --------------------------------------------------------------------------------------------------
 
@@ -263,118 +241,6 @@ class EntityAdmin(ModelAdmin):
             note = last_change_by_others(seen, obj.pk)
         return form_class(seen, self.writable(seen, obj), refusal=refusal, note=note)
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if request.method != "POST":
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        try:
-            with savepoint():
-                return super().changeform_view(request, object_id, form_url, extra_context)
-        except DomainError as refusal:
-            # Once more, to show the form with what the operation said.
-            request.refusal = refusal  # type: ignore[attr-defined]
-            return super().changeform_view(request, object_id, form_url, extra_context)
-
-    def save_form(self, request: HttpRequest, form: EntityForm, change: bool) -> Any:
-        return form.instance
-
-    def save_model(self, request: HttpRequest, obj: Any, form: EntityForm, change: Any) -> None:
-        """Raises: DomainError, which the form shows."""
-        seen = self.view_of(request)
-        if change:
-            if set(form.values) - {"expected_version"}:
-                self.write(request, "update", [{**form.values, "id": obj.pk}])
-        else:
-            obj.pk = self.write(request, "create", [form.values])[0]
-        fresh = slim(seen.records().filter(pk=obj.pk), seen).first()
-        # What was made may be another's, and so out of sight from now on.
-        if fresh is not None:
-            obj.__dict__.update({key: value for key, value in fresh.__dict__.items() if key != "_state"})
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Lines and lists of other records have forms of their own."""
-
-    def write(self, request: HttpRequest, operation: str, rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
-        """Rows through the entity's operation, all or none. Raises: DomainError."""
-        outcome = bulk.run(self.view_of(request), operation, [dict(row) for row in rows], timezone.now())
-        outcome.raise_if_refused()
-        return [outcome.ids[place] for place in sorted(outcome.ids)]
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self.write(request, "delete", [{"id": obj.pk}])
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            with savepoint():
-                return super().delete_view(request, object_id, extra_context)
-        except DomainError as refusal:
-            messages.error(request, "; ".join(fault.detail for fault in refusal.faults) or refusal.detail)
-            return HttpResponseRedirect(self.record_url(unquote(object_id)))
-
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[str], Any, set[str], list[str]]:
-        seen = self.view_of(request)
-        return [name_of(seen, item) for item in objs], {self.entity.label_plural: len(objs)}, set(), []
-
-    def response_add(
-        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        if "_addanother" in request.POST or "_continue" in request.POST:
-            return super().response_add(request, obj, post_url_continue)
-        return self._saved(request, obj, "created")
-
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        if "_addanother" in request.POST or "_continue" in request.POST:
-            return super().response_change(request, obj)
-        return self._saved(request, obj, "saved")
-
-    def _saved(self, request: HttpRequest, obj: Any, what: str) -> HttpResponse:
-        name = name_of(self.view_of(request), obj)
-        messages.success(
-            request, format_html("{} <strong>{}</strong> was {}.", self.entity.label, name, what)
-        )
-        parent = self._parent_url(request) if what == "created" else ""
-        if parent:
-            return HttpResponseRedirect(parent)
-        if self.view_of(request).records().filter(pk=obj.pk).exists():
-            return HttpResponseRedirect(self.record_url(obj.pk))
-        return HttpResponseRedirect(reverse("admin:index"))
-
-    def _parent_url(self, request: HttpRequest) -> str:
-        """The page of the record from which this one was added: the relation that the address fills in."""
-        for name, field in self.view_of(request).fields.items():
-            value = request.GET.get(name, "")
-            if value and field.kind is Kind.RELATION:
-                try:
-                    return record_url(entities[field.to], field.type.from_text(field, value))
-                except BadValue:
-                    return ""
-        return ""
-
-    # The change log is written by the database; Django's own log entries are not kept.
-
-    def construct_change_message(
-        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
-    ) -> Any:
-        return []
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """See above."""
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """See above."""
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
-        """See above."""
-
     # --- pages beyond Django's ---------------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
@@ -444,8 +310,3 @@ class EntityAdmin(ModelAdmin):
             **(extra_context or {}),
         }
         return TemplateResponse(request, self.object_history_template, context)
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """Who acts, as the middleware found."""
-    return request.actor  # type: ignore[attr-defined]

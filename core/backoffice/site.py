@@ -18,9 +18,10 @@ from unfold.sites import UnfoldAdminSite
 
 from core.access import view
 from core.backoffice import companies, home, recycle_bin
-from core.backoffice.entity_admin import EntityAdmin, actor_of
+from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.sign_in import SignInForm
 from core.backoffice.values import list_url, name_of, record_url, shown_for, slim
+from core.backoffice.writing import actor_of
 from core.entities import Entity, entities
 from core.kernel.errors import DomainError, Forbidden, NotFound
 from core.tenancy.actors import Actor

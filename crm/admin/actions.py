@@ -10,10 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from core.access import view
-from core.backoffice.entity_admin import EntityAdmin, actor_of
+from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.forms import choice_select, search_select, text_input
 from core.backoffice.guided import guided_page
 from core.backoffice.values import record_url
+from core.backoffice.writing import actor_of
 from core.entities import entities
 from core.kernel.errors import Forbidden
 from core.tenancy.actors import Actor

@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.access import view
-from core.backoffice.entity_admin import EntityAdmin, actor_of
+from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.record_pages import Action, Event, Step
 from core.backoffice.values import record_url, show_date
+from core.backoffice.writing import actor_of
 from crm.admin import actions
 from crm.admin.timeline import events_around, in_order
 from crm.models import (
