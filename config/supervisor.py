@@ -28,6 +28,8 @@ from config.home import PROJECT_DIR
 
 _READY_SECONDS = 60
 _STOP_SECONDS = 10
+# How often the embedded servers are asked whether they live.
+_SERVERS_SECONDS = 2
 _TAIL_LINES = 25
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -127,7 +129,8 @@ class Supervisor:
         self._start_child(
             "web",
             *("granian", "--interface", "wsgi", "--host", self.host, "--port", str(self.port)),
-            *("--workers", "1", "--blocking-threads", "8", "--respawn-failed-workers"),
+            *("--workers", "1", "--blocking-threads", "8"),
+            *("--respawn-failed-workers", "--respawn-interval", "0.5"),
             # Without it an open event stream would hold up the end.
             *("--workers-kill-timeout", "3", "config.wsgi:application"),
         )
@@ -210,10 +213,21 @@ class Supervisor:
     # Watching and stopping ----------------------------------------------------------------------------
 
     def _watch(self) -> NoReturn:
+        """End with the first child that ends; a server that died comes back, with everything that was committed."""
+        looked_at = time.monotonic()
         while True:
             for child in self._children:
                 self._refuse_dead(child)
+            if time.monotonic() - looked_at >= _SERVERS_SECONDS:
+                self._ensure_servers()
+                looked_at = time.monotonic()
             time.sleep(0.2)
+
+    def _ensure_servers(self) -> None:
+        if settings.EMBEDDED:
+            self._servers.ensure_postgres()
+        if not os.environ.get("REDIS_URL"):
+            self._servers.ensure_redis()
 
     def _refuse_dead(self, child: _Child) -> None:
         code = child.process.poll()

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from core.jobs import operations
@@ -35,5 +35,5 @@ class LivingScheduler(Scheduler):
         try:
             with system_context("beat's heartbeat"):
                 operations.beat(BEAT, now=timezone.now())
-        except DatabaseError as error:
+        except Error as error:
             _log.warning("beat cannot show itself", error=type(error).__name__)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from redis import Redis, RedisError
 
 from core.changes.stream import lag
@@ -50,7 +50,7 @@ def health(now: datetime) -> Health:
     parts = {"database": Part(True), "redis": _redis()}
     try:
         parts |= _from_database(now)
-    except DatabaseError as error:
+    except Error as error:
         parts["database"] = Part(False, f"The database does not answer ({type(error).__name__}).")
         unknown = Part(False, "Unknown without the database.")
         parts |= {WORKER: unknown, BEAT: unknown}

@@ -15,7 +15,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
-from django.db import DataError, IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions as drf
 
@@ -86,7 +86,7 @@ def as_domain_error(error: Exception) -> DomainError:
     if isinstance(error, DataError):
         log.warning("value_refused_by_database", state=sql_state(error))
         return Invalid("A value is out of range.", code="out_of_range")
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError | InterfaceError):
         if sql_state(error) in RETRIED_STATES | {LOCK_NOT_AVAILABLE}:
             return Conflict("The record is busy; try again.", code="busy", retry_after=RETRY_SECONDS)
         log.error("database_unavailable", exc_info=error)

@@ -127,6 +127,24 @@ class TestUp:
         assert processes_of(home_dir) == {}
 
     @pytest.mark.long
+    def test_servers_that_die_come_back(self, home_dir: Path) -> None:
+        port = free_port()
+        with running(home_dir, port) as system:
+            before = {status.name: status.pid for status in EmbeddedServers(home_dir).status()}
+            for pid in before.values():
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+
+            def are_back(_: object) -> bool:
+                now = EmbeddedServers(home_dir).status()
+                return all(status.pid not in (None, before[status.name]) for status in now)
+
+            wait_for(home_dir, are_back, 60)
+            assert system.poll() is None
+            system.send_signal(signal.SIGTERM)
+            assert system.wait(30) == 0
+
+    @pytest.mark.long
     def test_killed_leaves_only_the_servers_and_starts_again(self, home_dir: Path) -> None:
         port = free_port()
         with running(home_dir, port) as system:
