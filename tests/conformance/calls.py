@@ -1,0 +1,244 @@
+"""For every operation a call that must succeed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from core.access import view
+from core.entities import entities
+from core.entities.kinds import Kind
+from core.identity.models import User
+from core.identity.operations.sessions import open_session
+from core.rest.schema.views import openapi_document
+from core.tenancy.context import system_context
+from crm import operations as crm
+from tests.conformance.operations import Operation
+from tests.conformance.rooms import Call
+from tests.factories.records import BINNED, MAIN, MAKERS, SPARE, Stock
+from tests.worlds import PASSWORD
+
+
+class NoControl(AssertionError):
+    """Nobody said how an operation is called so that it succeeds."""
+
+
+def control(operation: Operation, made: Stock) -> Call:
+    """A call that succeeds for the admin of the company, on the company's own records.
+
+    Raises: NoControl, naming what `RECIPES` should say.
+    """
+    recipe = RECIPES.get(operation.name)
+    if recipe is not None:
+        said = recipe(made)
+        path = {**_path(operation, made, required=False), **said.get("path", {})}
+        query = tuple(said.get("query", {}).items())
+        return Call(operation, path, query, said.get("body"), is_form=said.get("is_form", False))
+    call = Call(operation, _path(operation, made))
+    if operation.entity is not None and operation.action in _BODIES:
+        return replace(call, body=_BODIES[operation.action](operation, made))
+    if operation.takes_body:
+        return replace(call, body=_documented_body(operation))
+    return call
+
+
+# --- paths ---------------------------------------------------------------------------------------------------------
+
+_PLACES = {"destroy": SPARE, "restore": BINNED}
+
+
+def _path(operation: Operation, made: Stock, required: bool = True) -> dict[str, str]:
+    return {name: _path_value(operation, name, made, required) for name in operation.parameters}
+
+
+def _path_value(operation: Operation, name: str, made: Stock, required: bool) -> str:
+    entity = operation.entity
+    if name == "pk" and entity is not None:
+        return str(made.record(entity.name, _PLACES.get(operation.action, MAIN)))
+    if name in ("source", "external_id"):
+        return f"{made.marks.text} new {name}"
+    parent = getattr(operation.view, "parent_name", name.removesuffix("_id").removesuffix("_pk"))
+    if parent in entities:
+        return str(made.record(parent))
+    if required:
+        raise NoControl(f"{operation.name}: say in RECIPES what stands for {{{name}}}")
+    return ""
+
+
+# --- bodies --------------------------------------------------------------------------------------------------------
+
+
+def new_document(operation: Operation, made: Stock) -> dict[str, Any]:
+    entity = operation.entity
+    assert entity is not None
+    if entity.name not in made.chosen:
+        return {}
+    document = made.document(entity)
+    parent = getattr(operation.view, "parent_name", "")
+    if parent in document:
+        document[parent] = str(made.record(parent))
+    return document
+
+
+def _patch(operation: Operation, made: Stock) -> dict[str, Any]:
+    """A change of one field that asks for no other: the name, another text, or else what a new record would have."""
+    entity = operation.entity
+    assert entity is not None
+    named = entity.by_meaning.get("name")
+    texts = [item for item in entity.fields.values() if item.kind in (Kind.TEXT, Kind.LONG_TEXT)]
+    for item in [named, *texts]:
+        if item is not None and not item.read_only:
+            return {item.name: f"{made.marks.text} {made.next()}"}
+    document = new_document(operation, made)
+    return dict([next(pair for pair in document.items() if not entity.fields[pair[0]].is_relation)])
+
+
+def _replacement(operation: Operation, made: Stock) -> dict[str, Any]:
+    """The record as it is, with one change."""
+    entity = operation.entity
+    assert entity is not None
+    names = [name for name, item in entity.fields.items() if not item.read_only]
+    with made.world.acting() as actor:
+        seen = view(entity, actor)
+        [text] = seen.output(names).texts(seen.records().filter(pk=made.record(entity.name)))
+    return {**json.loads(text), **_patch(operation, made)}
+
+
+def _upsert(operation: Operation, made: Stock) -> dict[str, Any]:
+    document = new_document(operation, made)
+    return {name: value for name, value in document.items() if not name.startswith("external_")}
+
+
+def _bulk(operation: Operation, made: Stock) -> dict[str, Any]:
+    entity = operation.entity
+    assert entity is not None
+    rows = [
+        {"op": "create", **new_document(operation, made)},
+        {"op": "update", "id": str(made.record(entity.name)), **_patch(operation, made)},
+        {"op": "delete", "id": str(made.record(entity.name, SPARE))},
+    ]
+    return {"atomic": True, "operations": rows}
+
+
+_BODIES: dict[str, Callable[[Operation, Stock], dict[str, Any]]] = {
+    "create": new_document,
+    "update": _replacement,
+    "partial_update": _patch,
+    "by_external_id": _upsert,
+    "bulk": _bulk,
+}
+
+
+def _documented_body(operation: Operation) -> Any:
+    """The example of the OpenAPI document, or else what it requires."""
+    request = (operation.documented or {})["requestBody"]
+    content = next(iter(request["content"].values()))
+    schema = resolved(content["schema"])
+    for said in (content.get("example"), *(schema.get("examples") or ())):
+        if said is not None:
+            return said
+    if not schema.get("required"):
+        return {}
+    raise NoControl(f"{operation.name}: say in RECIPES what its body is")
+
+
+def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    document: Any = openapi_document()
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+    return schema
+
+
+# --- what no declaration says --------------------------------------------------------------------------------------
+
+
+def _refresh_token(made: Stock) -> str:
+    with system_context("a token to be refreshed"):
+        user = User.objects.get(pk=made.world.users["admin"])
+    return open_session(user, now=timezone.now(), company_slug=made.world.company.slug).refresh
+
+
+def _stage(made: Stock, kind: str = "open", skip: str = "") -> UUID:
+    """A stage of the main deal's pipeline."""
+    with made.world.acting() as actor:
+        deal = view("deal", actor).get(made.record("deal"))
+        stages = view("pipeline_stage", actor).records().filter(pipeline=deal.pipeline_id, stage_type=kind)
+        found = next(stage.pk for stage in stages.order_by("order") if stage.pk != deal.stage_id)
+    return UUID(str(found))
+
+
+def _uploaded(made: Stock) -> dict[str, Any]:
+    body = {"file": f"last_name,city\n{made.marks.text} Doe,Bern\n", "entity_type": "lead"}
+    return {"body": {**body, "template": str(made.record("import_template"))}, "is_form": True}
+
+
+def _planned_import(made: Stock) -> str:
+    """An import whose plan stands."""
+    from data_import.operations.jobs import change_job
+    from data_import.operations.run import run_import
+
+    actor = made.world.actor()
+    with made.world.acting():
+        job = MAKERS["import_job"](made, actor)[0]
+        change_job(actor, job, timezone.now(), is_dry_run=True)
+    run_import(actor=actor, job_id=job)
+    return str(job)
+
+
+def _closed_deal(made: Stock) -> str:
+    with made.world.acting() as actor:
+        [deal] = made.make(entities["deal"])
+        crm.win_deal(actor=actor, deal_id=deal, now=timezone.now())
+    return str(deal)
+
+
+def _reason(made: Stock, applies_to: str) -> str:
+    with made.world.acting() as actor:
+        reasons = view("lost_reason", actor).records().filter(applies_to=applies_to)
+        return str(reasons.order_by("pk").values_list("pk", flat=True)[0])
+
+
+RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
+    "POST /auth/login/": lambda made: {
+        "body": {"email": f"admin@{made.world.company.slug}.test", "password": PASSWORD}
+    },
+    "POST /auth/register/": lambda made: {
+        "body": {"company_name": "Newcomer", "email": "ida@newcomer.test", "password": PASSWORD}
+    },
+    "POST /auth/refresh/": lambda made: {"body": {"refresh": _refresh_token(made)}},
+    "POST /auth/logout/": lambda made: {"body": {}},
+    "POST /auth/change-password/": lambda made: {
+        "body": {"current_password": PASSWORD, "new_password": "another calm harbor at dusk"}
+    },
+    "POST /auth/switch-company/": lambda made: {"body": {"company": made.world.company.slug}},
+    "PATCH /company/": lambda made: {"body": {"name": f"{made.marks.text} renamed"}},
+    "PATCH /users/me/": lambda made: {"body": {"first_name": f"{made.marks.text} renamed"}},
+    "POST /api-keys/": lambda made: {"body": {"name": f"{made.marks.text} key", "scopes": ["read"]}},
+    "GET /metadata/entities/{name}/": lambda made: {"path": {"name": "role"}},
+    "GET /metadata/entities/{name}/fields/": lambda made: {"path": {"name": "role"}},
+    "GET /monitoring/health/": lambda made: {"query": {"live": "1"}},
+    "POST /data-import/jobs/": _uploaded,
+    "PATCH /data-import/jobs/{pk}/": lambda made: {"body": {"mode": "create"}},
+    "PATCH /data-import/jobs/{pk}/staging/{row}/": lambda made: {
+        "path": {"pk": _planned_import(made), "row": "1"},
+        "body": {"cells": {"city": f"{made.marks.text} town"}},
+    },
+    "GET /data-import/jobs/{pk}/preview/": lambda made: {"path": {"pk": _planned_import(made)}},
+    "POST /users/{pk}/set-password/": lambda made: {"body": {"password": "another calm harbor at dusk"}},
+    "POST /leads/{pk}/assign/": lambda made: {"body": {"owner": str(made.world.users["manager"])}},
+    "POST /leads/{pk}/convert/": lambda made: {
+        "body": {"account": str(made.record("account")), "contact": str(made.record("contact"))}
+    },
+    "POST /leads/{pk}/disqualify/": lambda made: {"body": {"reason": _reason(made, "lead")}},
+    "POST /deals/{pk}/move/": lambda made: {"body": {"stage": str(_stage(made))}},
+    "POST /deals/{pk}/lose/": lambda made: {"body": {"lost_reason": _reason(made, "deal")}},
+    "POST /deals/{pk}/reopen/": lambda made: {
+        "path": {"pk": _closed_deal(made)},
+        "body": {"stage": str(made.record("pipeline_stage"))},
+    },
+}

@@ -1,0 +1,323 @@
+"""Records of any registered entity, made through its own create operation from what the registry says of it.
+
+A new entity needs nothing here: its fields say what they take, and where a rule of the entity refuses a value, the next
+likely one is tried. An entity that no client can create has its maker in `MAKERS`, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from core.access import view
+from core.changes import Outcome
+from core.entities import Entity, Field, entities
+from core.entities.kinds import Kind
+from core.identity.operations import create_api_key
+from core.kernel.errors import DomainError, Fault
+from core.kernel.ids import uuid7
+from core.kernel.transactions import savepoint
+from core.rest import bulk
+from core.tenancy.actors import Actor
+from tests.worlds import World
+
+# The places of an entity's records: one that others refer to, one that nothing refers to, one in the recycle bin.
+MAIN, SPARE, BINNED = range(3)
+MAX_TRIES = 60
+LEFT_OUT = 1_000
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What all values of one company's records carry, so that a stray one can be told."""
+
+    text: str
+    number: int
+    day: str
+
+
+@dataclass
+class Stock:
+    """A company with records of every entity."""
+
+    world: World
+    marks: Marks
+    records: dict[str, list[UUID]] = field(default_factory=dict)
+    # By entity and field: which of the likely values was taken.
+    chosen: dict[str, dict[str, int]] = field(default_factory=dict)
+    counter: int = 0
+
+    def next(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def record(self, entity: str, place: int = MAIN) -> UUID:
+        return self.records[entity][place]
+
+    def document(self, entity: Entity) -> dict[str, Any]:
+        """A new input of this entity, of values it has taken before."""
+        return _document(self, entity, self.next())
+
+    def make(self, entity: Entity, count: int = 1) -> list[UUID]:
+        """More records, each different. Needs the company in context and a transaction."""
+        actor = self.world.actor()
+        if entity.name not in self.chosen:
+            _learn(self, entity, actor)
+        rows = [view(entity, actor).read_input(self.document(entity), partial=False) for _ in range(count)]
+        outcome = bulk.run(view(entity, actor), "create", rows, timezone.now())
+        outcome.raise_if_refused()
+        return list(outcome.ids.values())
+
+
+class NoFactory(AssertionError):
+    """A record of an entity cannot be made from its facts."""
+
+
+def stock(world: World, marks: Marks) -> Stock:
+    """Records of every registered entity in the world's company. Needs a transaction."""
+    made = Stock(world, marks)
+    with world.acting() as actor:
+        for entity in _in_order():
+            maker = MAKERS.get(entity.name)
+            if maker is not None:
+                made.records[entity.name] = maker(made, actor)
+            elif entity.writes.create is not None:
+                made.records[entity.name] = made.make(entity, 3 if entity.is_soft_deleted else 2)
+            else:
+                raise NoFactory(
+                    f"{entity.name} can be made by nobody; say in MAKERS where its rows come from"
+                )
+        for entity in entities:
+            _link(made, entity, actor)
+            if entity.is_soft_deleted and entity.writes.delete is not None:
+                _run(view(entity, actor), "delete", {"id": made.record(entity.name, BINNED)})
+    return made
+
+
+def _in_order() -> Iterator[Entity]:
+    """Entities after those they cannot be without, and those without a create operation at the end."""
+    placed: list[str] = []
+
+    def place(entity: Entity, below: tuple[str, ...]) -> None:
+        if entity.name in placed or entity.name in below:
+            return
+        for item in entity.fields.values():
+            if item.is_relation and item.required and not item.read_only:
+                place(entities[item.to], (*below, entity.name))
+        placed.append(entity.name)
+
+    for entity in sorted(entities, key=lambda entity: entity.writes.create is None):
+        place(entity, ())
+    return (entities[name] for name in placed)
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+
+_NOTHING: Any = object()
+# A record made for this one alone, where each may be referred to once.
+_FRESH: Any = object()
+# What a text must be beyond a text, where no fact says so.
+LIKELY: dict[tuple[str, str], Any] = {
+    ("import_template", "entity_type"): "lead",
+    ("import_template", "transformation_rules"): [],
+    ("import_template", "validation_rules"): [],
+    ("import_template", "required_fields"): [],
+}
+
+
+def likely_values(made: Stock, entity: Entity, item: Field, number: int) -> list[Any]:
+    """Values that the field may take, the most telling first; the last is to leave it out."""
+    known = LIKELY.get((entity.name, item.name), _NOTHING)
+    if known is not _NOTHING:
+        return [known]
+    marks = made.marks
+    name = f"{marks.text} {number} {entity.name} {item.name}"
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower())
+    short = item.max_length or 10_000
+    room = max(short - len(str(number)), 0)
+    texts = [name[:short], slug[:short], f"{slug[:room]}{number}", str(number)[:short]]
+    values: dict[Kind, list[Any]] = {
+        Kind.TEXT: texts,
+        Kind.LONG_TEXT: texts,
+        Kind.EMAIL: [f"{slug}@{made.world.company.slug}.test"],
+        Kind.PHONE: [f"+1 202 555 {number:04}", *texts],
+        Kind.URL: [f"https://{slug.replace('_', '-')}.test/"],
+        Kind.COUNTRY: ["DE"],
+        Kind.CURRENCY: ["EUR"],
+        Kind.CHOICE: [item.default, *item.choice_values],
+        Kind.INTEGER: [marks.number + number, number % 90 + 1, 1, 0],
+        Kind.DECIMAL: [str(marks.number + number), "7", "1"],
+        Kind.MONEY: [str(marks.number + number), "7", "1"],
+        Kind.BOOLEAN: [True if item.default is None else item.default, False],
+        Kind.DATE: [marks.day, "2026-06-30"],
+        Kind.DATETIME: [f"{marks.day}T10:00:00Z", "2026-06-30T10:00:00Z"],
+        Kind.TAGS: [[f"{marks.text} {number}"], ["read"], ["text"], []],
+        Kind.JSON: [{}, []],
+    }
+    if item.kind is Kind.PERSON:
+        return [str(made.world.users["sales"]), str(made.world.users["admin"])]
+    if item.kind is Kind.RELATION:
+        known = [str(record_id) for record_id in made.records.get(item.to, [])[:1]]
+        return [*known, _FRESH] if item.required else known
+    return [value for value in values[item.kind] if value not in (None, "")]
+
+
+def _document(made: Stock, entity: Entity, number: int) -> dict[str, Any]:
+    choices = made.chosen.setdefault(entity.name, {})
+    document = {}
+    for item in entity.fields.values():
+        if item.read_only:
+            continue
+        values = likely_values(made, entity, item, number)
+        place = choices.get(item.name, 0)
+        if place < len(values):
+            document[item.name] = values[place]
+            if values[place] is _FRESH:
+                with made.world.acting():
+                    document[item.name] = str(made.make(entities[item.to])[0])
+    return document
+
+
+def _learn(made: Stock, entity: Entity, actor: Actor) -> None:
+    """Find values of every field that the entity takes together, and takes of two records at once."""
+    choices = made.chosen.setdefault(entity.name, {})
+    for _ in range(MAX_TRIES):
+        faults = _faults(made, entity, actor)
+        if not faults:
+            return _leave_out_the_rest(made, entity)
+        document = _document(made, entity, made.next())
+        named = {fault.path.split(".")[0] for fault in faults} & set(document)
+        if not named:
+            break
+        for name in named:
+            choices[name] = choices.get(name, 0) + 1
+    _learn_one_by_one(made, entity, actor)
+    return _leave_out_the_rest(made, entity)
+
+
+def _learn_one_by_one(made: Stock, entity: Entity, actor: Actor) -> None:
+    """Where fields exclude each other: what is required, then each other field that goes with those before."""
+    choices = made.chosen[entity.name]
+    writable = [item for item in entity.fields.values() if not item.read_only]
+    for item in writable:
+        choices[item.name] = 0 if item.required else LEFT_OUT
+    for item in [*writable, *writable]:
+        kept = choices[item.name]
+        for place in range(len(likely_values(made, entity, item, 1))):
+            choices[item.name] = place
+            if not _faults(made, entity, actor):
+                break
+        else:
+            choices[item.name] = kept
+    faults = _faults(made, entity, actor)
+    if faults:
+        raise NoFactory(f"{entity.name} refuses everything: {faults}")
+
+
+def _leave_out_the_rest(made: Stock, entity: Entity) -> None:
+    """What was left out now stays so: a value that turns up later has not been tried with the others."""
+    document = _document(made, entity, made.next())
+    for name in entity.fields:
+        if name not in document:
+            made.chosen[entity.name][name] = LEFT_OUT
+
+
+def _faults(made: Stock, entity: Entity, actor: Actor) -> tuple[Fault, ...]:
+    seen = view(entity, actor)
+    try:
+        with savepoint():
+            documents = [_document(made, entity, made.next()) for _ in range(2)]
+            rows = [seen.read_input(document, partial=False) for document in documents]
+            outcome = bulk.run(seen, "create", rows, timezone.now())
+            if not outcome.refused:
+                connection.check_constraints()
+            raise _Undone(tuple(fault for faults in outcome.refused.values() for fault in faults))
+    except _Undone as undone:
+        return undone.faults
+    except DomainError as refusal:
+        return refusal.faults or (Fault("", refusal.code, refusal.detail),)
+
+
+class _Undone(Exception):
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+def _run(seen: Any, operation: str, row: dict[str, Any]) -> Outcome:
+    outcome = bulk.run(seen, operation, [row], timezone.now())
+    outcome.raise_if_refused()
+    connection.check_constraints()
+    return outcome
+
+
+def _link(made: Stock, entity: Entity, actor: Actor) -> None:
+    """Set what the main record could not refer to when it was made, where the entity lets it."""
+    if entity.writes.update is None:
+        return
+    key = made.record(entity.name)
+    seen = view(entity, actor)
+    for item in entity.fields.values():
+        targets = [str(target) for target in made.records.get(item.to, ())[:2] if target != key]
+        if item.kind is not Kind.RELATION or item.read_only or not targets:
+            continue
+        if seen.records().filter(pk=key, **{f"{item.column}__isnull": True}).exists():
+            values = seen.read_input({item.name: targets[0]}, partial=True, operation="update")
+            try:
+                with savepoint():
+                    _run(seen, "update", {**values, "id": key})
+            except DomainError:
+                # A rule of the entity: this pair does not go together.
+                continue
+
+
+# --- records that no client creates --------------------------------------------------------------------------------
+
+
+def _api_keys(made: Stock, actor: Actor) -> list[UUID]:
+    name = f"{made.marks.text} key"
+    return [
+        create_api_key(actor, name=f"{name} {place}", scopes=["read"], now=timezone.now()).id
+        for place in range(2)
+    ]
+
+
+def _import_jobs(made: Stock, actor: Actor) -> list[UUID]:
+    from data_import.operations.jobs import create_job
+    from data_import.schemas import ImportSettings
+
+    marks, ids = made.marks, [uuid7(), uuid7()]
+    for job_id in ids:
+        create_job(
+            actor=actor,
+            job_id=job_id,
+            entity_type="lead",
+            settings=ImportSettings(),
+            file_name=f"{marks.text} {made.next()}.csv",
+            blocks=[f"last_name,city\n{marks.text} Doe,{marks.text}\n".encode()],
+            now=timezone.now(),
+        )
+    return ids
+
+
+def _existing(entity: str) -> Callable[[Stock, Actor], list[UUID]]:
+    def find(made: Stock, actor: Actor) -> list[UUID]:
+        return list(view(entity, actor).records().order_by("pk").values_list("pk", flat=True)[:2])
+
+    return find
+
+
+MAKERS: dict[str, Callable[[Stock, Actor], list[UUID]]] = {
+    # Made by a call of its own, which shows the secret.
+    "api_key": _api_keys,
+    # Made of an uploaded file.
+    "import_job": _import_jobs,
+    # Written with each deal.
+    "deal_stage_history": _existing("deal_stage_history"),
+}
