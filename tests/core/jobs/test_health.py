@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
+import psycopg
 import pytest
+from django.db import connection, connections
 from django.utils import timezone
 
 from core.jobs import operations
@@ -43,3 +45,18 @@ def test_names_redis_within_two_seconds(beating, settings, tmp_path):
     assert time.monotonic() - started < 2
     assert [name for name, part in state.parts.items() if not part.ok] == ["redis"]
     assert "nobody.sock" not in state.parts["redis"].detail
+
+
+def test_over_http_names_the_database_that_is_away(client, monkeypatch):
+    def refuse(params):
+        raise psycopg.OperationalError("there is no server")
+
+    connection.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(connections["default"], "get_new_connection", refuse)
+        answer = client.get("/api/v1/monitoring/health/")
+        alive = client.get("/api/v1/monitoring/health/?live=1")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert not answer.json()["parts"]["database"]["ok"]
+    assert alive.status_code == 200
