@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import QuerySet
 
 from core.entities import entities
 from core.entities.registry import Field
+from core.tenancy import context
 
 if TYPE_CHECKING:
     from core.access.view import EntityView
@@ -64,6 +66,18 @@ def rows_of(queryset: QuerySet[Any]) -> Compiled | None:
     return sql, params
 
 
+# Stands for the id in a compiled query of one record; nobody's id.
+_SOME_ID = UUID(int=0)
+
+
+@lru_cache(maxsize=1024)
+def _rows_of_one(model: type[models.Model], company_id: UUID | None, locks: frozenset[str]) -> Compiled:
+    # What the manager adds depends on the arguments alone.
+    compiled = rows_of(model._default_manager.filter(pk=_SOME_ID))
+    assert compiled is not None  # noqa: S101 - a condition on the id excludes nothing
+    return compiled
+
+
 @dataclass(frozen=True)
 class Output:
     """How one actor gets records of one entity: which fields, which relations inlined as `<name>_detail`."""
@@ -93,10 +107,13 @@ class Output:
     def texts(self, queryset: QuerySet[Any]) -> list[str]:
         return [row[0] for row in self.documents(queryset)]
 
-    def one(self, record_id: UUID) -> str:
-        """The document of one record the actor sees, also from the recycle bin."""
-        records = self.view._manager.filter(pk=record_id)
-        return self.texts(records)[0]
+    def record(self, record_id: UUID, extra: Extra = ()) -> tuple[Any, ...]:
+        """The `(JSON text, *extra columns)` of one record the actor sees, also from the recycle bin."""
+        company_id = context.current().company_id
+        sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
+        named = tuple(record_id if value == _SOME_ID else value for value in params)
+        [row] = self.documents_of((sql, named), extra)
+        return row
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[str]:
         """Documents of any number of records in bounded memory, in id order."""

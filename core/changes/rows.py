@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,8 @@ def column_of(model: type[models.Model], name: str) -> str:
     return str(column.column)
 
 
-def sql_types(model: type[models.Model]) -> dict[str, str]:
+@lru_cache(maxsize=256)
+def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     """Every column of the model with its PostgreSQL type."""
     types: dict[str, str] = {}
     for field in model._meta.concrete_fields:

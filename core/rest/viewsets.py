@@ -182,8 +182,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
         output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
-        manager = self.entity.model._default_manager
-        [(text, version)] = output.documents(manager.filter(pk=record_id), ("version",))
+        text, version = output.record(record_id, ("version",))
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
             answer = HttpResponse(status=304)
