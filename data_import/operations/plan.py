@@ -28,6 +28,9 @@ def settle(actor: Actor, job: ImportJob, plan: Plan) -> str:
     needs_transaction()
     names = {"company": actor.company_id, "job": job.pk}
     with connection.cursor() as cursor:
+        # The rows came in this very transaction or just before: the planner takes them for few and would compare each
+        # with each.
+        cursor.execute("SET LOCAL enable_nestloop = off")
         if plan.match_on is not None:
             _settle_repeats(cursor, plan, plan.match_on, names)
         for target in _unique_targets(plan):
