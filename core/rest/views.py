@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import close_old_connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.identity.operations import record_refusal
@@ -120,8 +121,8 @@ class ApiView(APIView):
     def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         def act() -> HttpResponseBase:
             answer = handler(request, *self.args, **self.kwargs)
-            if isinstance(answer, HttpResponse) and hasattr(answer, "render") and not answer.is_rendered:  # type: ignore[attr-defined]
-                answer = self.finalize_response(request, answer).render()  # type: ignore[attr-defined]
+            if isinstance(answer, Response):
+                answer = self.finalize_response(request, answer).render()
             return answer
 
         if request.method == "POST" and "Idempotency-Key" in request.headers:

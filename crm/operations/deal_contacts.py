@@ -59,7 +59,7 @@ def delete_deal_contacts(*, actor: Actor, rows: Rows, now: datetime, all_or_none
         )
     )
     outcome = erase(_REMOVAL, rows, actor=actor, now=now, all_or_none=all_or_none)
-    left = {primary[key]: None for key in outcome.ids.values() if key in primary}
+    left: dict[UUID, UUID | None] = {primary[key]: None for key in outcome.ids.values() if key in primary}
     _set_primary(left, actor, now)
     return outcome
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -52,7 +52,7 @@ def _close_idle() -> None:
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    def execute_sql_flush(self, sql_list: list[str]) -> None:
+    def execute_sql_flush(self, sql_list: Iterable[str]) -> None:
         # TRUNCATE belongs to the owner; tests that commit need it between cases.
         with database_owner():
             super().execute_sql_flush(sql_list)
@@ -88,7 +88,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         self.ensure_connection()
         self._tell_context()
-        return super()._cursor(name)
+        return super()._cursor(name)  # type: ignore[misc]
 
     def _tell_context(self) -> None:
         """Tell the open transaction the context of this moment, unless it knows."""
@@ -112,7 +112,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return [(_BIND, (str(now.company_id or ""), now.for_database(), role), True)]
 
     def _savepoint_rollback(self, sid: str) -> None:
-        super()._savepoint_rollback(sid)
+        super()._savepoint_rollback(sid)  # type: ignore[misc]
         # Settings made since the savepoint went with it.
         self._told = None
 
