@@ -37,6 +37,8 @@ def _one_transaction(
         SimpleNamespace(atomic=lambda savepoint=True: transaction.atomic(), on_commit=transaction.on_commit),
     )
     patch.setattr(views, "retried", nested)
+    # A server error must not cost the connection that holds the transaction.
+    patch.setattr(views, "close_old_connections", lambda: None)
     with django_db_blocker.unblock(), override_settings(MEDIA_ROOT=tmp_path_factory.mktemp("media")):
         with transaction.atomic():
             yield

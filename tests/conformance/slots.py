@@ -237,6 +237,8 @@ def _text_of(rooms: Rooms, entity: Entity, name: str) -> str:
 def _minted_cursor(call: Call, rooms: Rooms) -> str:
     """A cursor that the neighbor was given for the same list; empty when it fits one page."""
     theirs = replace(control(call.operation, rooms.globex), query=(("cursor", ""), ("page_size", "1")))
-    following = rooms.send(theirs, client=rooms.client("admin", "globex")).json()["next"]
+    answer = rooms.send(theirs, client=rooms.client("admin", "globex"))
+    assert answer.ok, f"{answer.text} {answer.beside}"
+    following = answer.json()["next"]
     found = re.search(r"cursor=([^&]+)", following or "")
     return found[1].replace("%3A", ":") if found else ""

@@ -309,7 +309,7 @@ class TestThisVeryInventory:
 
     def test_finds_a_table_without_policies(self, rooms: Rooms) -> None:
         with (
-            override_settings(TENANCY_LOCKS={"scope"}),
+            override_settings(TENANCY_LOCKS=frozenset({"scope"})),
             system_context("a fault for a moment"),
             transaction.atomic(),
         ):

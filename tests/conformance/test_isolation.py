@@ -41,7 +41,7 @@ class TestOneLockAlone:
 
     @every_operation()
     def test_the_scoped_managers_keep_companies_apart(self, operation: Operation, rooms: Rooms) -> None:
-        with override_settings(TENANCY_LOCKS={"scope"}):
+        with override_settings(TENANCY_LOCKS=frozenset({"scope"})):
             assert told(faults_of(operation, rooms)) == []
 
     @pytest.mark.parametrize("remainder", range(4))
@@ -52,7 +52,7 @@ class TestOneLockAlone:
             for place, operation in zip(count(), operations(), strict=False)
             if place % 16 == remainder * 4
         ]
-        with override_settings(TENANCY_LOCKS={"rls"}):
+        with override_settings(TENANCY_LOCKS=frozenset({"rls"})):
             assert told([fault for operation in chosen for fault in faults_of(operation, rooms)]) == []
 
 
@@ -63,7 +63,7 @@ class TestEveryPrincipal:
     )
     @pytest.mark.parametrize("role", ["admin", "manager", "sales", "viewer"])
     def test_learns_nothing_of_another_company(self, role: str, locks: set[str], rooms: Rooms) -> None:
-        with override_settings(TENANCY_LOCKS=locks):
+        with override_settings(TENANCY_LOCKS=frozenset(locks)):
             assert (
                 told([fault for operation in operations() for fault in faults_of(operation, rooms, role)])
                 == []
