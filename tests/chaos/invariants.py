@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -513,8 +514,6 @@ def _hang(statement: str) -> Violation:
     """Another session does this and does not end."""
 
     def violate(connection: Connection, run: Run) -> None:
-        import time
-
         other = run.machine.superuser()
         other.execute(statement)
         run.figures["hanging"] = other

@@ -20,7 +20,7 @@ from config.embedded import EmbeddedServers
 from config.home import PROJECT_DIR
 from tests.chaos import janitor
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 def free_port() -> int:

@@ -416,7 +416,7 @@ def _enqueue(run: Run, count: int) -> None:
     with company_context(company_id), unit_of_work():
         slow = run.random.randrange(max(count, 1))
         jobs = [
-            NewJob({"pause": 2.5 if number == slow else 0}, due_at=now + timedelta(milliseconds=50 * number))
+            NewJob({"pause": 3 if number == slow else 0}, due_at=now + timedelta(milliseconds=50 * number))
             for number in range(count)
         ]
         enqueue_many(kind="chaos.once", jobs=jobs, now=now)

@@ -53,12 +53,14 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
                 part(run)
                 system.refuse_dead()
             print(name, json.dumps(run.figures, default=str), flush=True)
-        run.figures["settling"] = {"seconds": round(_settle(run), 1)}
+        restless = _settle(run)
     except BaseException:
         _show_last(run)
         raise
     system.refuse_dead()
     broken = {name: found for name, found in invariants.judge(run, wanted).items() if found}
+    if restless:
+        broken["work that does not come to rest"] = restless
     teeth = invariants.toothless(run, wanted) if not broken else []
     hits = Counter(system.plan.with_name("plan.hits").read_text().split())
     if wanted == set(PHASES):
@@ -119,23 +121,29 @@ def _is_settled(run: Run) -> bool:
         return False
 
 
-def _settle(run: Run) -> float:
-    """No more faults; the slots are made up for and stop, so that the queue can become empty."""
-    if "jobs" in run.figures:
-        wait_for("slots of after the last fault", lambda: _slots_go_on(run), SETTLED_WITHIN * run.pace)
-    with run.machine.superuser() as link:
-        link.execute("DELETE FROM chaos_setting")
+def _settle(run: Run) -> list[str]:
+    """No more faults; the slots are made up for and stop, so that the queue can become empty. Returns what is left open."""
+    left: list[str] = []
+    started = time.monotonic()
     try:
-        seconds = wait_for("peace", lambda: _is_settled(run), SETTLED_WITHIN * run.pace)
+        if "jobs" in run.figures:
+            wait_for("slots of after the last fault", lambda: _slots_go_on(run), SETTLED_WITHIN * run.pace)
+        with run.machine.superuser() as link:
+            link.execute("DELETE FROM chaos_setting")
+        wait_for("peace", lambda: _is_settled(run), SETTLED_WITHIN * run.pace)
     except TimeoutError as error:
         with run.machine.superuser() as link:
             stuck = link.execute(
                 "SELECT kind, state, attempts, due_at, lease_until, error FROM core_job WHERE state = 'open'"
-            )
-            behind = [entry for entry in lag(now=timezone.now()) if entry.entries]
-            raise TimeoutError(f"{error}; open jobs {stuck.fetchall()[:20]}; behind {behind}") from None
+            ).fetchall()
+        left = [
+            str(error),
+            *map(str, stuck),
+            *[str(entry) for entry in lag(now=timezone.now()) if entry.entries],
+        ]
+    run.figures["settling"] = {"seconds": round(time.monotonic() - started, 1)}
     connections.close_all()
-    return seconds
+    return left
 
 
 def _slots_go_on(run: Run) -> bool:

@@ -114,7 +114,13 @@ def install() -> None:
     """Put the run's kinds and its reader of the change stream beside the real ones, here."""
     for name, (function, transactional) in KINDS.items():
         job_kinds._entries[name] = JobKind(
-            name, function, "company", transactional, max_attempts=20, lease=timedelta(seconds=2)
+            name,
+            function,
+            "company",
+            transactional,
+            max_attempts=20,
+            # Shorter than a slow job takes.
+            lease=timedelta(seconds=1),
         )
     name = "chaos.accounts"
     consumers._entries[name] = ConsumerEntry(name, heard, frozenset({"account"}), frozenset(), False)
