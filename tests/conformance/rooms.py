@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -81,6 +81,8 @@ class Answer:
     beside: str = ""
     error: str = ""
     unchanged_neighbor: bool = True
+    # What was looked at while the effects were there.
+    seen: Any = None
 
     @property
     def ok(self) -> bool:
@@ -146,8 +148,12 @@ class Rooms:
         watch: bool = False,
         client: ApiClient | None = None,
         content_type: str | None = None,
+        look: Callable[[], Any] | None = None,
     ) -> Answer:
-        """The answer to a request whose effects are gone afterwards. `watch`: whether the neighbor's rows stayed."""
+        """The answer to a request whose effects are gone afterwards.
+
+        `watch`: whether the neighbor's rows stayed; `look` is called while the effects are there.
+        """
         self.requests += 1
         sender = client or self.client(role)
         headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.headers.items()}
@@ -174,6 +180,8 @@ class Rooms:
                 found.error = _would_not_commit()
             if watch and not connection.needs_rollback and not found.error:
                 found.unchanged_neighbor = self.fingerprint() == self.neighbor
+            if look is not None:
+                found.seen = look()
             found.beside = "\n".join(
                 [*lines, *(f"{letter.subject} {letter.body} {letter.to}" for letter in mail.outbox)]
             )
