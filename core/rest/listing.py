@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
@@ -18,12 +16,12 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from core.access import EntityView, UnknownField
-from core.access.output import Compiled, Output, rows_of
+from core.access.output import Output
 from core.conditions.params import parse_params
-from core.entities import Field, entities
-from core.entities.kinds import BadValue
+from core.entities import Field
 from core.kernel.errors import Fault, Invalid, NotFound
-from core.tenancy.actors import system_actor
+from core.rest.keyset import after
+from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -60,7 +58,7 @@ class ListQuery:
         """Whether this asks for all records of the company: no condition, no search, nothing hidden from the actor."""
         return not self.filters and not self.search and self.view.actor.rights.record_scope == "all"
 
-    def plain_key(self) -> tuple[str, UUID, frozenset[str], tuple[tuple[str, bool], ...]]:
+    def plain_key(self) -> PlainKey:
         """What the query of a plain list depends on."""
         ordering = tuple((field.column, descending) for field, descending in self.ordering)
         return self.view.entity.name, self.view.actor.company_id, settings.TENANCY_LOCKS, ordering
@@ -203,39 +201,6 @@ def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> s
     return signing.dumps([int(backwards), *plain], salt=_salt(query.view, query.ordering))
 
 
-def _typed(field: Field, value: str | None) -> Any:
-    if value is None:
-        return None
-    try:
-        return field.type.from_text(field, value)
-    except BadValue:
-        # A stored value may lie outside today's limits; as a text it still sorts.
-        return value
-
-
-def _after(ordering: tuple[tuple[Field, bool], ...], values: tuple[str | None, ...], backwards: bool) -> Q:
-    """Rows behind the place. PostgreSQL sorts nulls as if larger than everything."""
-    behind, equal = Q(pk__in=[]), Q()
-    bound = Q()
-    for place, ((field, descending), text) in enumerate(zip(ordering, values, strict=True)):
-        value, column = _typed(field, text), field.column
-        down = descending != backwards
-        if value is None:
-            later = Q(**{f"{column}__isnull": False}) if down else Q(pk__in=[])
-            same = Q(**{f"{column}__isnull": True})
-        else:
-            later = Q(**{f"{column}__lt" if down else f"{column}__gt": value})
-            if not down and field.nullable:
-                later |= Q(**{f"{column}__isnull": True})
-            same = Q(**{column: value})
-            if place == 0 and not field.nullable:
-                # Implied by the rest; said apart, an index can start there.
-                bound = Q(**{f"{column}__lte" if down else f"{column}__gte": value})
-        behind |= equal & later
-        equal &= same
-    return bound & behind
-
-
 # --- pages ---------------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +222,7 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     stop = start + query.page_size + 1
     if records is None and query.is_plain:
         queryset = None
-        rows = query.output.documents_of(_plain_rows(*query.plain_key(), start, stop))
+        rows = query.output.documents_of(plain_rows(*query.plain_key(), start, stop))
     else:
         queryset = query.queryset(records)
         rows = query.output.documents(queryset[start:stop])
@@ -270,7 +235,7 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     elif query.exact_count:
         count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
     elif queryset is None:
-        count, exact = _counted(*_plain_counting(*query.plain_key()))
+        count, exact = _counted(*plain_counting(*query.plain_key()))
     else:
         count, exact = count_of(queryset)
 
@@ -289,14 +254,9 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
 def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
     """How many there are, and whether that is exact: up to the limit it is, beyond it the planner's estimate."""
     try:
-        return _counted(*_counting(queryset))
+        return _counted(*counting(queryset))
     except EmptyResultSet:
         return 0, True
-
-
-def _counting(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
-    sql, params = queryset.order_by().values("pk").query.sql_with_params()
-    return sql, params
 
 
 def _counted(sql: str, params: tuple[Any, ...]) -> tuple[int, bool]:
@@ -313,40 +273,24 @@ def _fetch(sql: str, params: tuple[Any, ...], *, prepare: bool = True) -> list[t
     return connection.fetch_prepared(sql, params, prepare=prepare)  # type: ignore[attr-defined]
 
 
-# A list that nothing narrows is the one asked for most, and Django builds and compiles its query for longer than
-# PostgreSQL runs it. It depends on the arguments of these functions alone.
-_Ordering = tuple[tuple[str, bool], ...]
-
-
-def _plain_queryset(entity: str, company_id: UUID, ordering: _Ordering) -> QuerySet[Any]:
-    columns = (F(column).desc() if descending else F(column).asc() for column, descending in ordering)
-    return EntityView(entities[entity], system_actor(company_id)).records().order_by(*columns)
-
-
-@lru_cache(maxsize=4096)
-def _plain_rows(
-    entity: str, company_id: UUID, locks: frozenset[str], ordering: _Ordering, start: int, stop: int
-) -> Compiled | None:
-    return rows_of(_plain_queryset(entity, company_id, ordering)[start:stop])
-
-
-@lru_cache(maxsize=1024)
-def _plain_counting(
-    entity: str, company_id: UUID, locks: frozenset[str], ordering: _Ordering
-) -> tuple[str, tuple[Any, ...]]:
-    return _counting(_plain_queryset(entity, company_id, ordering))
-
-
 def _cursor_page(
     query: ListQuery, cursor: Cursor, base_url: str, pairs: Pairs, records: QuerySet[Any] | None
 ) -> Page:
     columns = tuple(field.column for field, _ in query.ordering)
-    if records is None and query.is_plain and not cursor.values:
-        rows = query.output.documents_of(_plain_rows(*query.plain_key(), 0, query.page_size + 1), columns)
+    compiled = None
+    if records is None and query.is_plain:
+        if cursor.values:
+            compiled = plain_rows_behind(
+                query.plain_key(), query.ordering, cursor.values, cursor.backwards, query.page_size + 1
+            )
+        else:
+            compiled = plain_rows(*query.plain_key(), 0, query.page_size + 1)
+    if compiled is not None:
+        rows = query.output.documents_of(compiled, columns)
     else:
         found = (query.view.records() if records is None else records).filter(query.filters)
         if cursor.values:
-            found = found.filter(_after(query.ordering, cursor.values, cursor.backwards))
+            found = found.filter(after(query.ordering, cursor.values, cursor.backwards))
         found = found.order_by(
             *(_order(field, descending != cursor.backwards) for field, descending in query.ordering)
         )
