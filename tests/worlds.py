@@ -17,7 +17,7 @@ from core.identity import queries
 from core.identity.models import Company, Person, Role, User
 from core.identity.operations.companies import create_company
 from core.identity.operations.members import create_users
-from core.identity.operations.sessions import open_session
+from core.identity.operations.sessions import open_session, sign_in
 from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import actor_context, system_context
@@ -64,6 +64,43 @@ class ApiClient(Client):
 
 
 @dataclass
+class Api:
+    """Calls by the path below `/api/v1`, with credentials of either scheme, or none."""
+
+    token: str = ""
+    scheme: str = "Bearer"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        sent = {**self.headers, **headers}
+        if self.token:
+            sent["Authorization"] = f"{self.scheme} {self.token}"
+        data = None if body is None else json.dumps(body)
+        return Client(headers=sent).generic(
+            method, f"/api/v1{path}", data or "", content_type="application/json"
+        )
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.call("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.call("POST", path, {} if body is None else body, **headers)
+
+    def patch(self, path: str, body: Any, **headers: str) -> Any:
+        return self.call("PATCH", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Any:
+        return self.call("DELETE", path, **headers)
+
+
+@contextmanager
+def acting(actor: Actor) -> Iterator[None]:
+    """A transaction of the actor's company."""
+    with actor_context(actor, source="test"), unit_of_work():
+        yield
+
+
+@dataclass
 class World:
     """One company with a member of each built-in role; `manager` is above `sales`."""
 
@@ -97,6 +134,25 @@ class World:
     def client(self, role: str = "admin") -> ApiClient:
         return ApiClient(self.token(role))
 
+    def email(self, role: str) -> str:
+        return f"{role}@{self.company.slug}.test"
+
+    def role(self, name: str) -> Role:
+        with self.acting():
+            return Role.objects.get(name=name)
+
+    def api(self, role: str) -> Api:
+        """As this member, signed in with the password."""
+        return Api(sign_in(email=self.email(role), password=PASSWORD, now=timezone.now()).access)
+
+
+@dataclass
+class Worlds:
+    """Two companies, and one person (`both`) who is in each of them."""
+
+    acme: World
+    globex: World
+
 
 def make_world(slug: str) -> World:
     """Found the company `slug`; its people are `<role>@<slug>.test`, all with the same password."""
@@ -127,3 +183,15 @@ def make_world(slug: str) -> World:
             world.users[role] = outcome.one
             previous = outcome.one
     return world
+
+
+def make_worlds() -> Worlds:
+    """`acme` and `globex`, with `both@people.test` selling for the two."""
+    worlds = Worlds(make_world("acme"), make_world("globex"))
+    both = {"email": "both@people.test", "first_name": "Bo", "last_name": "Th"}
+    for world in (worlds.acme, worlds.globex):
+        with world.acting() as actor:
+            rows = Rows.of(Person, [{**both, "role": Role.objects.get(name="sales").pk}])
+            made = create_users(actor=actor, rows=rows, now=timezone.now(), passwords={0: PASSWORD})
+            world.users["both"] = made.one
+    return worlds

@@ -1,4 +1,4 @@
-"""Fixtures: the world of `world.py`, and the routes of core alone."""
+"""Fixtures: two companies with a person in both, and the routes of core alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from django.test import override_settings
 
 from core.identity.operations import COMPANY_STARTERS
-from tests.core.identity.world import Firms, found_both
+from tests.worlds import Worlds, make_worlds
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +20,12 @@ def _core_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def firms(db: None) -> Firms:
+def firms(db: None) -> Worlds:
     """In one transaction that is rolled back."""
-    return found_both()
+    return make_worlds()
 
 
 @pytest.fixture
-def committed_firms(transactional_db: None) -> Firms:
+def committed_firms(transactional_db: None) -> Worlds:
     """Really committed, for tests with threads."""
-    return found_both()
+    return make_worlds()

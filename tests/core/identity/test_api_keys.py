@@ -16,7 +16,7 @@ from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
 from tests.core.identity.test_members import codes
 from tests.core.identity.test_sessions import replaced
-from tests.core.identity.world import Api, acting
+from tests.worlds import Api, acting
 
 
 def made(firm, scopes=("read",), **more):

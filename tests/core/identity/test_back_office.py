@@ -21,10 +21,10 @@ from core.kernel.transactions import unit_of_work
 from core.tenancy import context
 from core.tenancy.context import system_context
 from tests.core.identity.test_sessions import log_of, login
-from tests.core.identity.world import PASSWORD, Firms
+from tests.worlds import PASSWORD, Worlds
 
 
-def request_of(firms: Firms, who: str, path: str = "/admin/") -> Any:
+def request_of(firms: Worlds, who: str, path: str = "/admin/") -> Any:
     request = RequestFactory().get(path)
     SessionMiddleware(lambda _: HttpResponse()).process_request(request)
     user = BackOfficeBackend().get_user(firms.acme.users[who])
@@ -39,25 +39,25 @@ class TestBackOfficeBackend:
         return authenticate(request, username=email, password=password)
 
     def test_knows_who_has_the_right_password(self, firms):
-        user = self.authenticated("Sales@acme.example")
+        user = self.authenticated("Sales@acme.test")
         assert user is not None
         assert user.pk == firms.acme.users["sales"]
 
     def test_counts_wrong_ones_with_those_of_the_api(self, firms):
         for _ in range(3):
-            assert self.authenticated("sales@acme.example", "wrong password") is None
-        assert [login("sales@acme.example", "wrong password").status_code for _ in range(3)] == [
+            assert self.authenticated("sales@acme.test", "wrong password") is None
+        assert [login("sales@acme.test", "wrong password").status_code for _ in range(3)] == [
             401,
             401,
             429,
         ]
-        assert self.authenticated("sales@acme.example") is None
+        assert self.authenticated("sales@acme.test") is None
         failures = log_of(firms.acme, "login_failed")
         assert [entry.context.source for entry in failures] == ["admin"] * 3 + ["api"] * 2
 
     def test_forgets_a_session_when_the_account_is_closed_or_the_password_changed(self, firms):
         for change in ({"is_active": False}, {"password": "another"}):
-            user = self.authenticated("sales@acme.example")
+            user = self.authenticated("sales@acme.test")
             assert user is not None
             request = request_of(firms, "sales")
             BackOfficeCompanyMiddleware(lambda _: HttpResponse())

@@ -18,7 +18,7 @@ from core.tenancy import context
 from core.tenancy.context import system_context
 from tests.core.identity.test_members import codes
 from tests.core.identity.test_sessions import login
-from tests.core.identity.world import PASSWORD, Api, found
+from tests.worlds import PASSWORD, Api, make_world
 
 
 def command(*args: str, **options) -> str:
@@ -39,9 +39,9 @@ class TestCreateCompanyCommand:
         assert Api(body["access"]).get("/auth/me/").json()["permissions"] == ["*"]
 
     def test_lets_a_known_person_keep_their_password(self, firms):
-        said = command("Initech", "--slug=initech", "--admin-email=sales@acme.example")
+        said = command("Initech", "--slug=initech", "--admin-email=sales@acme.test")
         assert "keeps the password" in said
-        assert login("sales@acme.example", company="initech").status_code == 200
+        assert login("sales@acme.test", company="initech").status_code == 200
 
     @pytest.mark.parametrize(
         ("change", "code", "word"),
@@ -89,7 +89,7 @@ class TestCreateCompany:
             seen.append((context.current_company_id(), set(Role.objects.values_list("name", flat=True))))
 
         monkeypatch.setattr(COMPANY_STARTERS, "_entries", {"looking": starter})
-        firm = found("acme")
+        firm = make_world("acme")
         assert seen == [(firm.company.pk, {"admin", "manager", "sales", "viewer"})]
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestRegister:
         assert answer.json()["company"]["slug"] == "initech-2"
 
     def test_does_not_take_over_a_known_person(self, firms):
-        answer = Api().post("/auth/register/", self.body(email="Sales@acme.example"))
+        answer = Api().post("/auth/register/", self.body(email="Sales@acme.test"))
         assert codes(answer) == {"taken"}
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from core.identity.operations import create_roles, delete_roles, update_roles
 from core.identity.rights import covers, is_within, narrowed
 from core.tenancy.actors import Actor, Rights
 from tests.core.identity.test_members import codes
-from tests.core.identity.world import acting
+from tests.worlds import acting
 
 
 class TestBuiltinRoles:

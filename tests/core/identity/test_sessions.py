@@ -20,46 +20,46 @@ from core.identity.queries import find_actor_by_access_token
 from core.kernel.errors import DomainError, NotSignedIn
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
-from tests.core.identity.world import PASSWORD, Api, Firm, acting
+from tests.worlds import PASSWORD, Api, World, acting
 
 
 def login(email: str, password: str = PASSWORD, **more: str) -> Any:
     return Api().post("/auth/login/", {"email": email, "password": password, **more})
 
 
-def log_of(firm: Firm, action: str) -> list[Any]:
+def log_of(firm: World, action: str) -> list[Any]:
     with acting(firm.actor("admin")):
         return list(ChangeLog.objects.filter(action=action).select_related("context").order_by("id"))
 
 
 class TestLogin:
     def test_answers_tokens_user_and_company(self, firms):
-        body = login(" Sales@ACME.example ").json()
+        body = login(" Sales@ACME.test ").json()
         assert set(body) == {"access", "refresh", "expires_in", "user", "company"}
         assert body["expires_in"] == 600
-        assert body["user"]["email"] == "sales@acme.example"
+        assert body["user"]["email"] == "sales@acme.test"
         assert body["company"] == {"id": str(firms.acme.company.id), "name": "Acme", "slug": "acme"}
         assert Api(body["access"]).get("/auth/me/").json()["role"] == "sales"
 
     def test_is_not_cached(self, firms):
-        assert login("sales@acme.example")["Cache-Control"] == "no-store"
+        assert login("sales@acme.test")["Cache-Control"] == "no-store"
 
     def test_enters_the_company_that_is_asked_for(self, firms):
         for slug in ("acme", "globex"):
-            assert login("both@people.example", company=slug).json()["company"]["slug"] == slug
+            assert login("both@people.test", company=slug).json()["company"]["slug"] == slug
 
     def test_refuses_a_company_of_others(self, firms):
-        answer = login("sales@acme.example", company="globex")
+        answer = login("sales@acme.test", company="globex")
         assert (answer.status_code, answer.json()["code"]) == (403, "not_a_member")
 
     def test_answers_wrong_unknown_and_inactive_alike(self, firms):
         with system_context("test"), unit_of_work():
-            User.objects.filter(email="viewer@acme.example").update(is_active=False)
+            User.objects.filter(email="viewer@acme.test").update(is_active=False)
         answers = [
-            login("sales@acme.example", "wrong password"),
-            login("nobody@acme.example", "wrong password"),
-            login("viewer@acme.example"),
-            login("sales@acme.example", ""),
+            login("sales@acme.test", "wrong password"),
+            login("nobody@acme.test", "wrong password"),
+            login("viewer@acme.test"),
+            login("sales@acme.test", ""),
         ]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 400]
         bodies = [answer.json() for answer in answers[:3]]
@@ -74,7 +74,7 @@ class TestLogin:
         """Time follows work: one hash each, and the same number of statements."""
         settings.PASSWORD_HASHERS = ["core.identity.hashers.Argon2idHasher"]
         with system_context("test"), unit_of_work():
-            for email in ("sales@acme.example", "viewer@acme.example"):
+            for email in ("sales@acme.test", "viewer@acme.test"):
                 user = User.objects.get(email=email)
                 user.set_password(PASSWORD)
                 user.is_active = email.startswith("sales")
@@ -91,7 +91,7 @@ class TestLogin:
 
             monkeypatch.setattr(Argon2idHasher, name, counted)
         work = []
-        for email in ("sales@acme.example", "nobody@acme.example", "viewer@acme.example"):
+        for email in ("sales@acme.test", "nobody@acme.test", "viewer@acme.test"):
             hashes.clear()
             connection.force_debug_cursor = True
             connection.queries_log.clear()
@@ -102,9 +102,9 @@ class TestLogin:
         assert work == [work[0]] * 3
 
     def test_is_kept_in_the_log_with_person_and_address(self, firms):
-        login("sales@acme.example")
-        login("sales@acme.example", "wrong password")
-        [entry] = [item for item in log_of(firms.acme, "login") if item.entity_name == "sales@acme.example"]
+        login("sales@acme.test")
+        login("sales@acme.test", "wrong password")
+        [entry] = [item for item in log_of(firms.acme, "login") if item.entity_name == "sales@acme.test"]
         assert entry.context.actor_id == firms.acme.users["sales"]
         assert entry.context.ip == "127.0.0.1"
         [failure] = log_of(firms.acme, "login_failed")
@@ -138,38 +138,38 @@ class TestLogin:
     def test_takes_a_password_of_1024_bytes(self, firms):
         long = "ä" * 512
         with system_context("test"), unit_of_work():
-            user = User.objects.get(email="sales@acme.example")
+            user = User.objects.get(email="sales@acme.test")
             user.set_password(long)
             user.save()
-        assert login("sales@acme.example", long).status_code == 200
+        assert login("sales@acme.test", long).status_code == 200
 
 
-def replaced(firm: Firm, who: str, **values: Any) -> None:
+def replaced(firm: World, who: str, **values: Any) -> None:
     admin = firm.actor("admin")
     with acting(admin):
         row = {"id": firm.users[who], **values}
         update_users(actor=admin, rows=Rows.of(Person, [row]), now=timezone.now()).raise_if_refused()
 
 
-def _leave(firm: Firm, api: Api) -> None:
+def _leave(firm: World, api: Api) -> None:
     assert api.post("/auth/logout/").status_code == 204
 
 
-def _lose_place(firm: Firm, api: Api) -> None:
+def _lose_place(firm: World, api: Api) -> None:
     replaced(firm, "sales", is_active=False)
 
 
-def _account_off(firm: Firm, api: Api) -> None:
+def _account_off(firm: World, api: Api) -> None:
     with system_context("test"), unit_of_work():
         User.objects.filter(pk=firm.users["sales"]).update(is_active=False)
 
 
-def _company_off(firm: Firm, api: Api) -> None:
+def _company_off(firm: World, api: Api) -> None:
     with system_context("test"), unit_of_work():
         Company.objects.filter(pk=firm.company.pk).update(is_active=False)
 
 
-def _password_elsewhere(firm: Firm, api: Api) -> None:
+def _password_elsewhere(firm: World, api: Api) -> None:
     other = firm.api("sales")
     body = {"current_password": PASSWORD, "new_password": "another long secret"}
     assert other.post("/auth/change-password/", body).status_code == 204
@@ -178,8 +178,8 @@ def _password_elsewhere(firm: Firm, api: Api) -> None:
 
 class TestSession:
     @pytest.mark.parametrize("ending", [_leave, _lose_place, _account_off, _company_off, _password_elsewhere])
-    def test_ends_at_once_with_all_its_tokens(self, firms, ending: Callable[[Firm, Api], None]):
-        body = login("sales@acme.example").json()
+    def test_ends_at_once_with_all_its_tokens(self, firms, ending: Callable[[World, Api], None]):
+        body = login("sales@acme.test").json()
         api = Api(body["access"])
         assert api.get("/auth/me/").status_code == 200
         ending(firms.acme, api)
@@ -215,7 +215,7 @@ class TestSession:
             find_actor_by_access_token(token, timezone.now())
 
     def test_works_in_another_company_of_the_same_person(self, firms):
-        api = Api(login("both@people.example", company="acme").json()["access"])
+        api = Api(login("both@people.test", company="acme").json()["access"])
         assert api.get("/auth/me/").json()["company"]["slug"] == "acme"
         assert api.get("/auth/me/", **{"X-Company": "globex"}).json()["company"]["slug"] == "globex"
 
@@ -225,7 +225,7 @@ class TestSession:
         assert (answer.status_code, answer.json()["code"]) == (403, "not_a_member")
 
     def test_moves_to_another_company_and_ends_here(self, firms):
-        api = Api(login("both@people.example", company="acme").json()["access"])
+        api = Api(login("both@people.test", company="acme").json()["access"])
         answer = api.post("/auth/switch-company/", {"company": "globex"})
         assert answer.json()["company"]["slug"] == "globex"
         assert Api(answer.json()["access"]).get("/auth/me/").json()["company"]["slug"] == "globex"
@@ -240,7 +240,7 @@ class TestSession:
 
 class TestRefresh:
     def test_answers_the_next_pair(self, firms):
-        first = login("sales@acme.example").json()
+        first = login("sales@acme.test").json()
         second = Api().post("/auth/refresh/", {"refresh": first["refresh"]}).json()
         assert set(second) == set(first)
         assert second["refresh"] != first["refresh"]
@@ -248,7 +248,7 @@ class TestRefresh:
         assert Api().post("/auth/refresh/", {"refresh": second["refresh"]}).status_code == 200
 
     def test_of_a_spent_token_ends_the_whole_session(self, firms):
-        first = login("sales@acme.example").json()
+        first = login("sales@acme.test").json()
         other = firms.acme.api("sales")
         second = Api().post("/auth/refresh/", {"refresh": first["refresh"]}).json()
         replay = Api().post("/auth/refresh/", {"refresh": first["refresh"]})
@@ -264,7 +264,7 @@ class TestRefresh:
         assert ended.user_id == firms.acme.users["sales"]
 
     def test_ends_after_fourteen_days(self, firms):
-        body = login("sales@acme.example").json()
+        body = login("sales@acme.test").json()
         with pytest.raises(NotSignedIn) as caught:
             refresh(token=body["refresh"], now=timezone.now() + timedelta(days=14, seconds=1))
         assert caught.value.code == "token_expired"
@@ -273,7 +273,7 @@ class TestRefresh:
         now = timezone.now()
         killed = 0
         for _ in range(100):
-            first = sign_in(email="sales@acme.example", password=PASSWORD, now=now)
+            first = sign_in(email="sales@acme.test", password=PASSWORD, now=now)
             second = refresh(token=first.refresh, now=now)
             for token in (first.refresh, second.refresh):
                 with pytest.raises(NotSignedIn):
@@ -284,7 +284,7 @@ class TestRefresh:
         assert killed == 100
 
     def test_has_one_winner_among_rivals(self, committed_firms):
-        token = login("sales@acme.example").json()["refresh"]
+        token = login("sales@acme.test").json()["refresh"]
         outcomes = race(8, lambda _: refresh(token=token, now=timezone.now()))
         assert len([item for item in outcomes if not isinstance(item, Exception)]) == 1
         codes = {item.code for item in outcomes if isinstance(item, DomainError)}
@@ -345,9 +345,9 @@ class TestChangePassword:
         answer = api.post("/auth/change-password/", body)
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["code"] == "wrong_password"
-        assert login("sales@acme.example").status_code == 200
+        assert login("sales@acme.test").status_code == 200
 
-    @pytest.mark.parametrize("weak", ["short", "1234567890123", "password1234", "sales@acme.example"])
+    @pytest.mark.parametrize("weak", ["short", "1234567890123", "password1234", "sales@acme.test"])
     def test_refuses_weak_ones(self, firms, weak):
         body = {"current_password": PASSWORD, "new_password": weak}
         answer = firms.acme.api("sales").post("/auth/change-password/", body)
@@ -359,8 +359,8 @@ class TestChangePassword:
         change_password(
             actor, current_password=PASSWORD, new_password="another long secret", now=timezone.now()
         )
-        assert login("sales@acme.example").status_code == 401
-        assert login("sales@acme.example", "another long secret").status_code == 200
+        assert login("sales@acme.test").status_code == 401
+        assert login("sales@acme.test", "another long secret").status_code == 200
         assert len(log_of(firms.acme, "password_changed")) == 1
 
     def test_cannot_be_guessed_by_who_stole_a_session(self, firms):
@@ -373,7 +373,7 @@ class TestChangePassword:
 
 class TestProfile:
     def test_lists_the_companies_one_may_enter(self, firms):
-        api = Api(login("both@people.example", company="acme").json()["access"])
+        api = Api(login("both@people.test", company="acme").json()["access"])
         assert [item["slug"] for item in api.get("/users/me/").json()["companies"]] == ["acme", "globex"]
         assert [item["slug"] for item in firms.acme.api("sales").get("/auth/me/").json()["companies"]] == [
             "acme"
@@ -382,7 +382,7 @@ class TestProfile:
     def test_lets_people_change_their_own_names_and_nothing_else(self, firms):
         api = firms.acme.api("viewer")
         answer = api.patch("/users/me/", {"first_name": "Vera"})
-        assert answer.json()["user"]["full_name"] == "Vera"
+        assert answer.json()["user"]["full_name"] == "Vera Acme"
         refused = api.patch("/users/me/", {"email": "x@y.example", "is_platform_staff": True})
         assert {error["code"] for error in refused.json()["errors"]} == {"unknown_field"}
 

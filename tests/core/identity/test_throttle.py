@@ -33,7 +33,7 @@ class TestThrottle:
             for attempt in range(5):
                 try:
                     sign_in(
-                        email="sales@acme.example",
+                        email="sales@acme.test",
                         password=f"guess {number} {attempt}",
                         now=timezone.now(),
                     )
@@ -44,14 +44,14 @@ class TestThrottle:
         assert 1 <= len(evaluated) <= 10
 
     def test_counts_the_unknown_like_the_known(self, firms):
-        for email in ("sales@acme.example", "nobody@acme.example"):
+        for email in ("sales@acme.test", "nobody@acme.test"):
             statuses = [login(email, "wrong password").status_code for _ in range(7)]
             assert statuses == [401] * 5 + [429] * 2
 
     def test_says_when_to_come_back(self, firms):
         for _ in range(5):
-            login("sales@acme.example", "wrong password")
-        answer = login("sales@acme.example")
+            login("sales@acme.test", "wrong password")
+        answer = login("sales@acme.test")
         assert answer.status_code == 429
         assert 1 <= int(answer["Retry-After"]) <= throttle.FIRST_DELAY_SECONDS
 
@@ -81,12 +81,12 @@ class TestThrottle:
 
     def test_starts_afresh_after_the_right_password(self, firms):
         for _ in range(3):
-            assert [login("sales@acme.example", "wrong").status_code for _ in range(4)] == [401] * 4
-            assert login("sales@acme.example").status_code == 200
+            assert [login("sales@acme.test", "wrong").status_code for _ in range(4)] == [401] * 4
+            assert login("sales@acme.test").status_code == 200
 
     def test_does_not_count_right_passwords_against_an_address(self, firms):
         for _ in range(3):
-            login("sales@acme.example")
+            login("sales@acme.test")
         with system_context("test"), unit_of_work():
             assert LoginThrottle.objects.get(key="address:127.0.0.1").failures == 0
 

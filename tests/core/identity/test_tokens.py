@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from core.identity import tokens
 from core.kernel.errors import NotSignedIn
-from tests.core.identity.world import Api
+from tests.worlds import Api
 
 KEYS = {"new": "n" * 48, "old": "o" * 48}
 
