@@ -29,11 +29,13 @@ def one_of(words: Sequence[object], about: str, key: str = "k::text") -> str:
     return f"{array(words)}[1 + {draw(len(words), about, key)}]"
 
 
-def one_in(table: str, condition: str, order: str, limit: int = 300) -> str:
+def latest(table: str, limit: int, condition: str = "true") -> str:
     """The ids of this person's latest records, as an array; null when there is none."""
+    order = "t.created_at DESC, t.id DESC"
     return (
-        f"(SELECT array_agg(t.id ORDER BY {order}) FROM (SELECT * FROM {table} t WHERE t.company_id = here.company "
-        f"AND t.owner_id = here.me AND t.deleted_at IS NULL AND {condition} ORDER BY {order} LIMIT {limit}) t)"
+        f"(SELECT array_agg(t.id ORDER BY {order}) FROM (SELECT t.id, t.created_at FROM {table} t "
+        "WHERE t.company_id = here.company AND t.owner_id = here.me AND t.deleted_at IS NULL "
+        f"AND {condition} ORDER BY {order} LIMIT {limit}) t)"
     )
 
 
@@ -42,5 +44,5 @@ def item(ids: str, about: str, key: str = "k::text") -> str:
     return f"{ids}[1 + {draw(f'greatest(cardinality({ids}), 1)', about, key)}]"
 
 
-# An id as if it was made at that time.
-ID = "uuidv7(here.at - clock_timestamp())"
+# An id as if it was made at that time. The same distance for all rows of a sitting, so that ids rise in their order.
+ID = "uuidv7(here.at - now())"

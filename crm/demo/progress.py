@@ -29,7 +29,8 @@ LEADS = Relation(
     f"1 + {draw('cardinality(reasons.ids)', 'lead reason', _LEAD_KEY)}] END AS disqualified_reason_id "
     'FROM here CROSS JOIN LATERAL (SELECT array_agg(x.id ORDER BY x."order") AS ids FROM crm_lostreason x '
     "WHERE x.company_id = here.company AND x.applies_to = 'lead') reasons "
-    f"JOIN crm_lead t ON {_MINE} AND t.status IN ('new', 'contacted', 'nurturing', 'qualified') "
+    f"JOIN crm_lead t ON {_MINE} AND t.created_at > here.at - interval '240 days' "
+    "AND t.status IN ('new', 'contacted', 'nurturing', 'qualified') "
     f"CROSS JOIN LATERAL (SELECT {draw(100, 'lead', _LEAD_KEY)} AS n) chance "
     f"CROSS JOIN LATERAL (SELECT {_STATUS} AS status) step WHERE step.status IS NOT NULL",
     ("status", "disqualified_reason_id"),
@@ -37,7 +38,8 @@ LEADS = Relation(
 
 # The qualified leads that become customers now, with ids for the account, contact and deal of each.
 CONVERTING = (
-    f"WITH {HERE} SELECT t.id, {ID}, {ID}, {ID} FROM here JOIN crm_lead t ON {_MINE} AND t.status = 'qualified' AND t.qualified_at < here.at "
+    f"WITH {HERE} SELECT t.id, {ID}, {ID}, {ID} "
+    f"FROM here JOIN crm_lead t ON {_MINE} AND t.status = 'qualified' AND t.qualified_at < here.at "
     f"WHERE {draw(100, 'conversion', _LEAD_KEY)} < 45 ORDER BY t.created_at, t.email, t.id"
 )
 
@@ -66,7 +68,7 @@ DEALS = Relation(
     'FROM here CROSS JOIN LATERAL (SELECT array_agg(x.id ORDER BY x."order") AS ids FROM crm_lostreason x '
     "WHERE x.company_id = here.company AND x.applies_to = 'deal') reasons "
     f"JOIN crm_deal t ON {_MINE} AND t.status = 'open' "
-    "JOIN crm_pipelinestage s ON s.company_id = here.company AND s.id = t.stage_id "
+    "JOIN crm_pipelinestage s ON s.company_id = here.company AND s.id = t.stage_id AND s.stage_type = 'open' "
     f"CROSS JOIN LATERAL (SELECT {draw(100, 'deal', _DEAL_KEY)} AS n) chance "
     f"CROSS JOIN LATERAL (SELECT {_TARGET} AS id) target "
     "LEFT JOIN crm_pipelinestage g ON g.company_id = here.company AND g.id = coalesce(target.id, t.stage_id) "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm.demo import words
-from crm.demo.chance import HERE, ID, array, draw, item, one_in, one_of
+from crm.demo.chance import HERE, ID, array, draw, item, latest, one_of
 
 _NAMES = len(words.COMPANY_ROOTS) * len(words.COMPANY_NOUNS)
 _SOURCES = (*["web"] * 4, *["referral"] * 3, *["event"] * 2, "campaign", "partner", "email", "call", "social")
@@ -130,7 +130,7 @@ ACCOUNTS = _relation(
         "tags": _tags("tags"),
     },
     f"{_EACH} {_city('k::text')} {_company('k')}",
-    mine={"accounts": one_in("crm_account", "t.parent_id IS NULL", "t.account_number DESC")},
+    mine={"accounts": latest("crm_account", 300, "t.parent_id IS NULL")},
 )
 
 CONTACTS = _relation(
@@ -164,7 +164,7 @@ CONTACTS = _relation(
     },
     f"{_EACH} {_city('k::text')} {_person('k::text')} {_once('chosen', id=item('mine.accounts', 'account'))} "
     "LEFT JOIN crm_account a ON a.company_id = here.company AND a.id = chosen.id",
-    mine={"accounts": one_in("crm_account", "true", "t.account_number DESC, t.name")},
+    mine={"accounts": latest("crm_account", 300)},
 )
 
 # Every 97th lead is the one before it once more, written differently: something for duplicate detection to find.
@@ -232,7 +232,7 @@ DEALS = _relation(
     f"{_EACH} {_once('chosen', id=item('mine.contacts', 'contact'))} "
     "LEFT JOIN crm_contact contact ON contact.company_id = here.company AND contact.id = chosen.id "
     "LEFT JOIN crm_account a ON a.company_id = here.company AND a.id = contact.account_id",
-    mine={"contacts": one_in("crm_contact", "t.account_id IS NOT NULL", "t.created_at DESC, t.email")},
+    mine={"contacts": latest("crm_contact", 300, "t.account_id IS NOT NULL")},
 )
 
 # One to three lines for every third deal made at this very moment; converted leads have none yet.
@@ -245,7 +245,7 @@ DEAL_PRODUCTS = _relation(
         "discount_value": f"({array((0, 0, 0, 5, 10, 15))}[1 + {draw(6, 'discount', _LINE_KEY)}])::numeric",
         "order": "line::int",
     },
-    "JOIN crm_deal d ON d.company_id = here.company AND d.owner_id = here.me AND d.created_at = here.at "
+    "JOIN crm_deal d ON d.company_id = here.company AND d.created_at = here.at "
     f"AND d.lead_id IS NULL AND {draw(3, 'has lines', 'd.name')} = 0 "
     f"CROSS JOIN LATERAL generate_series(1, 1 + {draw(3, 'lines', 'd.name')}) line",
     mine={
@@ -257,9 +257,9 @@ DEAL_PRODUCTS = _relation(
 
 # What activities, tasks and notes are about: mostly deals, also leads and contacts.
 _MINE = {
-    "deals": one_in("crm_deal", "true", "t.created_at DESC, t.name", 120),
-    "leads": one_in("crm_lead", "true", "t.created_at DESC, t.email, t.last_name", 120),
-    "contacts": one_in("crm_contact", "true", "t.created_at DESC, t.email", 200),
+    "deals": latest("crm_deal", 120),
+    "leads": latest("crm_lead", 120),
+    "contacts": latest("crm_contact", 200),
 }
 _PICK = _once(
     "pick",

@@ -30,6 +30,8 @@ from crm.operations.records import fetch
 
 DAYS = 730
 _SITTINGS = 364
+# Roughly what one of them writes of a kind, at the smaller scales.
+_FEW = 10
 # How many there are at the end at scale 1, and the shape of their growth: below 1 most come early.
 _GROWTH: dict[str, tuple[int, float]] = {
     "accounts": (90, 0.6),
@@ -72,6 +74,11 @@ class _Teller:
     scale: int
     seed: int
 
+    @property
+    def is_small(self) -> bool:
+        """Whether planning a statement takes longer than running it, so that one plan should serve all sittings."""
+        return self.scale < 10
+
     def here(self, first: int = 0, last: int = 0) -> tuple[Any, ...]:
         """The parameters of `HERE`."""
         sitting, actor = self.sitting, self.actor
@@ -87,7 +94,7 @@ class _Teller:
         )
 
     def write(self, operation: Create, relation: Relation, params: tuple[Any, ...]) -> None:
-        rows = Rows.select(relation.sql, params, relation.columns)
+        rows = Rows.select(relation.sql, params, relation.columns, _FEW if self.is_small else None)
         operation(actor=self.actor, rows=rows, now=self.sitting.at).raise_if_refused()
 
     def create(self, kind: str, operation: Create, relation: Relation) -> bool:
@@ -169,8 +176,8 @@ def _count(kind: str, sittings: int, scale: int) -> int:
 
 def _tell(teller: _Teller) -> None:
     """What happens in one sitting, in the order in which one thing needs another."""
-    # The same statements hundreds of times over: planning each anew would take longer than running it.
-    fetch("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)", ())
+    if teller.is_small:
+        fetch("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)", ())
     here = teller.here()
     teller.write(operations.update_leads, progress.LEADS, here)
     _convert(teller)
