@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -127,8 +128,10 @@ class Machine:
                 "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = 'crm' "
                 "AND pid <> pg_backend_pid() ORDER BY state = 'idle', random() LIMIT 1"
             ).fetchone()
-        if found:
-            os.kill(found[0], signal.SIGKILL)
+        # It may have ended by itself meanwhile.
+        with contextlib.suppress(ProcessLookupError):
+            if found:
+                os.kill(found[0], signal.SIGKILL)
         self.servers.ensure_postgres()
 
     def kill_redis(self, *, forget: bool = True, down: float = 0) -> None:
