@@ -65,8 +65,7 @@ def _digests() -> dict[str, str]:
     """What each lock file means for this Python: another one needs other packages."""
     interpreter = f"{sys.version}\n{os.path.realpath(sys.base_prefix)}\n"
     return {
-        name: hashlib.sha256(interpreter.encode() + (ROOT / name).read_bytes()).hexdigest()
-        for name in LOCKS
+        name: hashlib.sha256(interpreter.encode() + (ROOT / name).read_bytes()).hexdigest() for name in LOCKS
     }
 
 
