@@ -121,6 +121,7 @@ def _users_of(base: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_machine_comes_back_from_every_kill() -> None:
     """The faults themselves do what they say, and the servers answer again afterwards."""
     with machine(CHAOS_SEEDED="") as system:

@@ -33,6 +33,9 @@ EXCLUDED = {
     "max_response_time": "other tests measure time",
 }
 
+# It takes minutes and finds something new now and then: run before a release, not with every change.
+pytestmark = pytest.mark.long
+
 
 @lru_cache(maxsize=1)
 def documented() -> tuple[tuple[str, str, Operation], ...]:
