@@ -15,8 +15,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.postgresql import base, operations
+from psycopg.errors import InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
@@ -69,8 +70,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().init_connection_state()
         self._statements = PreparedStatements(self.connection)
         if self._restricted and self.settings_dict["NAME"] not in (None, "postgres"):
-            with self.connection.cursor() as cursor:
-                cursor.execute(f"SET ROLE {APP_ROLE}")
+            try:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(f"SET ROLE {APP_ROLE}")
+            except InvalidParameterValue as missing:
+                raise OperationalError("The database was never migrated; run manage.py migrate.") from missing
             if not self.get_autocommit():
                 self.connection.commit()
 
