@@ -229,6 +229,11 @@ def _also_sql(spec: WriteSpec) -> str:
     return "".join(f", {name} AS ({sql})" for name, sql in spec.also.items())
 
 
+# Hidden from the planner: of a company that its statistics do not know yet it expects no rows, and would read all of
+# the company's for each one that it looks up by id.
+_COMPANY = "(SELECT %(company)s::uuid)"
+
+
 def _locked(table: str, relation: str) -> str:
     """The CTE `base`: each candidate row with its record, locked in id order.
 
@@ -239,7 +244,7 @@ def _locked(table: str, relation: str) -> str:
   SELECT r AS candidate, o AS record
   FROM (SELECT * FROM ({_numbered(relation)}) r ORDER BY r.id) r
   LEFT JOIN LATERAL (
-    SELECT t.* FROM "{table}" t WHERE t.company_id = %(company)s::uuid AND t.id = r.id FOR UPDATE
+    SELECT t.* FROM "{table}" t WHERE t.company_id = {_COMPANY} AND t.id = r.id FOR UPDATE
   ) o ON true
 )"""
 
@@ -391,7 +396,7 @@ checked AS MATERIALIZED (
 written AS (
   UPDATE "{table}" t SET {sets + ", " if sets else ""}version = t.version + 1,
     updated_at = %(now)s::timestamptz, updated_by_id = %(user)s::uuid
-  FROM checked d WHERE t.id = d.id AND t.company_id = %(company)s::uuid AND d.differs AND {_keep(all_or_none)}
+  FROM checked d WHERE t.id = d.id AND t.company_id = {_COMPANY} AND d.differs AND {_keep(all_or_none)}
   RETURNING {_returning(spec).replace("id, version", "t.id, t.version") if not spec.also else _returning(spec)}
 ){_also_sql(spec)}
 SELECT c.ord, c.given_id, c.old_version + c.differs::int, c.differs, c.faults FROM checked c ORDER BY c.ord"""
@@ -431,7 +436,7 @@ checked AS MATERIALIZED (
 ),
 written AS (
   DELETE FROM "{table}" t USING checked d
-  WHERE t.id = d.id AND t.company_id = %(company)s::uuid AND {_keep(all_or_none)}
+  WHERE t.id = d.id AND t.company_id = {_COMPANY} AND {_keep(all_or_none)}
   RETURNING {_returning(spec).replace("id, version", "t.id, t.version") if not spec.also else _returning(spec)}
 ){_also_sql(spec)}
 SELECT c.ord, c.id, c.version, true, c.faults FROM checked c ORDER BY c.ord"""
