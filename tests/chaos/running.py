@@ -54,8 +54,9 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
                 system.refuse_dead()
             print(name, json.dumps(run.figures, default=str), flush=True)
         restless = _settle(run)
-    except BaseException:
+    except BaseException as error:
         _show_last(run)
+        print(f"--- ended by {type(error).__name__}: {error}", flush=True)
         raise
     system.refuse_dead()
     broken = {name: found for name, found in invariants.judge(run, wanted).items() if found}
