@@ -157,7 +157,11 @@ class ImportJobViewSet(EntityViewSet):
         document: dict[str, Any] = {}
         template = None
         if form.get("template"):
-            template = view("import_template", self.actor).get(str(form["template"]))
+            try:
+                template = view("import_template", self.actor).get(str(form["template"]))
+            except NotFound:
+                fault = Fault("template", "does_not_exist", "There is no such record.")
+                raise Invalid(faults=[fault]) from None
             document = settings_of(template).model_dump(mode="json")
         if form.get("settings"):
             given = read_json(str(form["settings"]).encode("utf-8", "surrogatepass"))

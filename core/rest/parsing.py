@@ -26,8 +26,9 @@ class _Refused(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        # One pass: a body may have a million keys.
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
         raise _Refused("duplicate_key", f"The key {twice[:100]!r} occurs twice in one object.")
     return document
 

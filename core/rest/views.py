@@ -98,8 +98,8 @@ class ApiView(APIView):
         handler = getattr(self, method, None) if method in self.http_method_names else None
         self._check_size(request)
         self._negotiate(request)
-        if handler is None:
-            handler = self.http_method_not_allowed
+        is_served = handler is not None
+        handler = handler or self.http_method_not_allowed
         origin = self.origin = Origin(
             client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id()
         )
@@ -113,7 +113,8 @@ class ApiView(APIView):
             self.actor = actor
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
             with actor_context(self.actor, source="api", origin=origin):
-                self.check_right()
+                if is_served:
+                    self.check_right()
                 return self._once(request, handler)
 
         return work() if self.commits_itself else retried(work)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from core.rest import viewsets
+from core.conditions.params import SUFFIXES
+from core.entities.kinds import MAX_LONG_TEXT, Kind
+from core.rest import parsing, viewsets
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from tests.conformance.calls import control
 from tests.conformance.operations import Operation, every_operation, operations
@@ -30,9 +34,30 @@ BODIES: dict[str, str | bytes] = {
     "depth 1,000": '{"x": ' + "[" * 1_000 + "]" * 1_000 + "}",
     "depth 100,000": "[" * 100_000,
     "a key twice": '{"x": 1, "x": 2}',
+    "a key twice, far down": '{"a": [{"b": {"x": 1, "x": 1}}]}',
+    "a key twice among 20,000": json.dumps({f"k{n}": 0 for n in range(20_000)})[:-1] + ', "k19999": 1}',
+    "20,000 unknown keys": json.dumps({f"k{n}": 0 for n in range(20_000)}),
+    "a text of 1 MB": json.dumps({"x": "y" * 2**20}),
+    "a key of 1 MB": json.dumps({"y" * 2**20: "x"}),
+    "nothing but blanks": " " * 100_000,
+    "depth 1,000 of objects": '{"x":' * 1_000 + "1" + "}" * 1_000,
+    "depth 33": '{"x": ' + "[" * 33 + "]" * 33 + "}",
+    "1e-999999999": '{"x": 1e-999999999}',
+    "minus infinity by its sign": '{"x": -1e999999999999}',
+    "a number with a plus": '{"x": +1}',
+    "a number in hex": '{"x": 0x1F}',
+    "a trailing comma": '{"x": 1,}',
+    "a comment": '{"x": 1 /* y */}',
+    "a raw line break in a text": '{"x": "a\nb"}',
+    "a raw NUL in a text": b'{"x": "a\x00b"}',
     "NUL in a key": '{"\\u0000": 1}',
     "lone surrogate in a key": '{"\\ud800": 1}',
     "bad UTF-8": b'{"x": "\xff\xfe"}',
+    "UTF-8 cut short": b'{"x": "\xf0\x9f\x92"}',
+    "overlong UTF-8": b'{"x": "\xc0\xaf"}',
+    "surrogates as UTF-8": b'{"x": "\xed\xa0\x80"}',
+    "UTF-32": '{"x": 1}'.encode("utf-32"),
+    "gzip": gzip.compress(b'{"x": 1}'),
     "UTF-16": '{"x": 1}'.encode("utf-16"),
     "byte order mark": b"\xef\xbb\xbf{}",
     "proto": '{"__proto__": {"a": 1}, "constructor": 1, "__class__": 1}',
@@ -53,18 +78,47 @@ VALUES: list[Any] = [
     " ",
     "\x00",
     "\ud800",
-    "x" * 100_000,
+    "\udc00\ud800",
+    "a\x00b",
+    "x" * 2**20,
+    "\u202e\ufeff\u200b",
+    "a\r\nSet-Cookie: a=b",
+    "NaN",
+    "Infinity",
+    "infinity",
+    "epoch",
+    "now",
     "９９９",
     "١٢٣",
     "-0",
     "1e400",
+    "1e-400",
+    "9" * 400,
+    10**399,
+    1e-300,
+    "2026-02-30",
+    "2026-02-30T25:61:61Z",
+    "0001-01-01T00:00:00+23:59",
+    "2026-01-01T00:00:00+99:99",
+    "00000000-0000-0000-0000-000000000000",
+    "{00000000-0000-0000-0000-000000000000}",
+    "../../etc/passwd",
+    '=cmd|"/c calc"!A0',
+    "<script>alert(1)</script>",
+    "{{7*7}}{% debug %}",
     "0000-00-00",
     "9999-12-31T23:59:59-23:59",
     "%s %(company)s {0} ${x} '; --",
     [],
     [None],
     [[]],
+    ["x"] * 10_000,
+    [{"id": None}] * 100,
+    json.loads("[" * 30 + "]" * 30),
     {},
+    {"": {"": ""}},
+    {"a\x00": "\ud800"},
+    {f"k{number}": number for number in range(2_000)},
     {"$ne": 1},
 ]
 QUERIES = [
@@ -86,6 +140,25 @@ QUERIES = [
     "id__isnull=maybe",
     "id__id__id=1",
     "id.id.id.id.id.id=1",
+    "id__=1",
+    "__in=1",
+    "id__regex=.*",
+    "id__iregex=(a%2B)%2B%24",
+    "id__in__in=1",
+    "company_id=1",
+    "company.id=1",
+    "owner__password=x",
+    "owner.password=x",
+    "_state=1",
+    "pk=1",
+    "custom_fields.x=1",
+    "id[]=1",
+    "id[$ne]=1",
+    "%E2%80%AEid=1",
+    "x" * 10_000 + "=1",
+    "id=1;version=1",
+    "id=%27%3B%20DROP%20TABLE%20core_user%3B--",
+    "&".join(f"x{number}=1" for number in range(2_000)),
     "version__gte=99999999999999999999",
     "version=%D9%A1",
     "version=1_0",
@@ -101,6 +174,13 @@ QUERIES = [
     "page_size=501",
     "cursor=x",
     "cursor=" + "A" * 10_000,
+    "cursor=%00",
+    "cursor=W10:1:x",
+    "cursor=eyJ:eyJ:eyJ",
+    "cursor=.eJw:1:x",
+    "cursor=a&cursor=b",
+    "cursor=x&page=1",
+    "cursor=x&search=y",
     "cursor=&ordering=version,-created_at",
     "ordering=" + ",".join(["id"] * 50),
     "ordering=--id",
@@ -135,14 +215,71 @@ HEADERS = [
     {"Authorization": "Api-Key x.\x00"},
     {"Authorization": "Api-Key " + "x" * 10_000},
     {"Authorization": "Basic YTpi"},
+    {"Authorization": "Bearer " + "x" * 100_000},
+    {"Authorization": "Bearer \xff\xfe"},
+    {"Authorization": "bearer  a"},
     {"Content-Length": "x"},
+    {"Content-Length": "-1"},
+    {"Content-Length": "0"},
+    {"Content-Length": "1"},
+    {"Content-Length": "1e3"},
+    {"Content-Length": "٣"},
+    {"Content-Length": "9" * 30},
+    {"Content-Encoding": "gzip"},
+    {"Transfer-Encoding": "chunked"},
+    {"Host": "evil.example"},
+    {"Host": "a b\x00"},
+    {"Host": "x" * 10_000},
+    {"X-Forwarded-Host": "evil.example"},
+    {"X-HTTP-Method-Override": "DELETE"},
+    {"Cookie": "sessionid=\x00; csrftoken=" + "x" * 10_000},
+    {"Range": "bytes=0-0,1-1"},
+    {"If-Modified-Since": "x"},
+    {"If-Match": "*"},
+    {"If-Match": 'W/"1"'},
+    {"If-Match": '"1'},
+    {"If-Match": '"9" * 400'},
+    {"If-None-Match": '"' + "x" * 10_000},
+    {"Accept": "application/json;q=\x00"},
+    {"Accept": "*/*;" * 1_000},
+    {"Accept-Version": "\x00"},
+    {"Accept-Language": "x" * 10_000},
 ]
-PATHS = ["%00", "x", "..", "%2e%2e%2f", "%F0%9F%92%A9", "%ED%A0%80", "0" * 36, "-1", "null", "x" * 5_000, "'"]
+PATHS = [
+    "%00",
+    "a%00b",
+    "%0d%0aSet-Cookie:%20a=b",
+    "%FF",
+    "٣",
+    "9" * 400,
+    "{}",
+    "x",
+    "..",
+    "%2e%2e%2f",
+    "%F0%9F%92%A9",
+    "%ED%A0%80",
+    "0" * 36,
+    "-1",
+    "null",
+    "x" * 5_000,
+    "'",
+]
 CONTENT_TYPES = [
     "text/plain",
     "application/xml",
+    "application/x-www-form-urlencoded",
     "multipart/form-data",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=" + "x" * 1_000,
+    "multipart/form-data; boundary=\xff",
     "application/json; charset=utf-7",
+    "application/json; charset=utf-16",
+    "application/json; charset=no-such-charset",
+    'application/json; x="',
+    "application/json, text/plain",
+    "application/json\r\nX: y",
+    "*/*",
+    "x" * 10_000,
     "",
     "\x00",
 ]
@@ -246,6 +383,115 @@ class TestEveryOperation:
                 path = others.url.replace(f"{{{name}}}", text)
                 assert fault(raw(call, rooms, path=path)) == "", path[:100]
 
+    @every_operation()
+    def test_refuses_other_methods(self, operation: Operation, rooms: Rooms) -> None:
+        call = control(operation, rooms.acme)
+        for method in ("TRACE", "OPTIONS", "CONNECT", "PROPFIND", "X" * 1_000):
+            answer = rooms.send(replace(call, operation=replace(operation, method=method)))
+            assert (answer.status, fault(answer)) == (405, ""), method
+
+
+# Of every kind of value, what the parser of a filter may stumble over.
+FILTERED = [
+    "x",
+    "%00",
+    "%ED%A0%80",
+    "%FF",
+    ",",
+    ",,x",
+    "1,2",
+    "2,1",
+    "null",
+    "true",
+    "-1",
+    "99999999999999999999999999",
+    "1e999",
+    "NaN",
+    "٣",
+    "0000-00-00",
+    "9999-12-31T23:59:59-23:59",
+    "infinity",
+    "%25_%5C",
+    "(a%2B)%2B$",
+    "x" * 5_000,
+]
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        "operation",
+        [item for item in operations() if item.entity and item.action == "list"],
+        ids=lambda operation: operation.name,
+    )
+    def test_take_any_operator_and_any_value(self, operation: Operation, rooms: Rooms, share: int) -> None:
+        call = control(operation, rooms.acme)
+        assert operation.entity is not None
+        asked = [
+            f"{name}{suffix}"
+            for name in operation.entity.fields
+            for suffix in ("", *(f"__{suffix}" for suffix in (*SUFFIXES, "isnull", "date", "regex", "x")))
+        ]
+        for place, name in portion(list(enumerate(asked)), operation, share):
+            for value in FILTERED if share == 1 else [FILTERED[place % len(FILTERED)]]:
+                answer = raw(call, rooms, query=f"{name}={value}")
+                assert fault(answer) == "", f"{name}={value}"
+                if name.endswith(("__regex", "__x")):
+                    assert answer.status == 400, name
+
+
+class TestCursors:
+    @pytest.mark.parametrize(
+        "operation",
+        [item for item in operations() if item.entity and item.action == "list"],
+        ids=lambda operation: operation.name,
+    )
+    def test_that_were_altered_are_refused(self, operation: Operation, rooms: Rooms) -> None:
+        call = control(operation, rooms.acme)
+        first = rooms.send(call.asking(cursor="", page_size="1"))
+        cursor = parse_qs(urlsplit(first.json()["next"] or "").query).get("cursor", [""])[0]
+        if not cursor:
+            return
+        assert rooms.send(call.asking(cursor=cursor, page_size="1")).ok
+        altered = [
+            f"{cursor[:place]}{'B' if cursor[place] == 'A' else 'A'}{cursor[place + 1 :]}"
+            # The last character of a signature has bits that mean nothing.
+            for place in range(0, len(cursor) - 1, 5)
+        ]
+        head, time, signature = cursor.split(":")
+        altered += [
+            cursor[:-3],
+            f"{cursor}AAAA",
+            f"{head}:{signature}",
+            f"{head}::{signature}",
+            head,
+            f"{time}:{head}:x",
+        ]
+        for text in altered:
+            answer = rooms.send(call.asking(cursor=text))
+            assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "bad_cursor"), text
+        other = rooms.send(call.asking(cursor=cursor, ordering="-id"))
+        assert (other.status, other.json()["errors"][0]["code"]) == (400, "bad_cursor")
+
+
+class TestLengths:
+    @pytest.mark.parametrize(
+        "operation",
+        [item for item in operations() if item.entity and item.action in ("create", "partial_update")],
+        ids=lambda operation: operation.name,
+    )
+    def test_of_texts_have_an_end(self, operation: Operation, rooms: Rooms) -> None:
+        call, entity = control(operation, rooms.acme), operation.entity
+        assert entity is not None
+        limits = {
+            name: (item.max_length or MAX_LONG_TEXT)
+            for name, item in entity.fields.items()
+            if item.kind in (Kind.TEXT, Kind.LONG_TEXT) and not item.read_only
+        }
+        told = rooms.send(call.telling(**{name: "x" * (most + 1) for name, most in limits.items()}))
+        if limits:
+            codes = {(said["path"], said["code"]) for said in told.json()["errors"]}
+            assert {(name, "too_long") for name in limits} <= codes
+
 
 class TestBodies:
     def test_beyond_the_limit_are_too_large(self, rooms: Rooms) -> None:
@@ -262,6 +508,22 @@ class TestBodies:
         answer = raw(control(operation, rooms.acme), rooms, body=body)
 
         assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "too_long")
+
+    def test_are_read_once_to_find_the_key_that_stands_twice(self) -> None:
+        compared = 0
+
+        class Key(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other: object) -> bool:
+                nonlocal compared
+                compared += 1
+                return str.__eq__(self, other)
+
+        pairs = [(Key(f"k{number}"), 0) for number in range(1_000)]
+        with pytest.raises(ValueError, match="occurs twice"):
+            parsing._object([*pairs, (Key("k999"), 1)])
+        assert compared < 5_000
 
 
 class TestThisVeryCheck:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -81,6 +82,15 @@ class TestUpload:
         )
         assert upload(client, entity_type="account", options='{"date_order": "ymd"}').status_code == 400
         assert upload(client, entity_type="account", settings="[1").status_code == 400
+
+    @pytest.mark.parametrize("template", ["nonsense", str(uuid4())])
+    def test_refuses_a_template_that_is_not_there(self, acme: World, template: str) -> None:
+        answer = upload(acme.client(), template=template)
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [
+            {"path": "template", "code": "does_not_exist", "detail": "There is no such record."}
+        ]
 
     def test_the_same_request_again_is_the_same_job(self, acme: World) -> None:
         client = acme.client()
