@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import IO, Any
@@ -26,9 +27,9 @@ class _Refused(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        seen: set[str] = set()
-        # One pass: a body may have a million keys.
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        # In one pass: a body may have a million keys.
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise _Refused("duplicate_key", f"The key {twice[:100]!r} occurs twice in one object.")
     return document
 
