@@ -2,14 +2,14 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import path
 from django.views import defaults
 
 import core.rest.urls
 import crm.urls
 import data_import.urls
 from core.rest import problems
-from core.rest.routing import EntityRouter
+from core.rest.routing import EntityRouter, RoutesByFirstWord
 
 router = EntityRouter()
 api = []
@@ -19,7 +19,7 @@ for urls in (core.rest.urls, crm.urls, data_import.urls):
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("api/v1/", include([*api, *router.urls])),
+    RoutesByFirstWord("api/v1/", [*api, *router.urls]),
 ]
 
 

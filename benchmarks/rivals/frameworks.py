@@ -95,6 +95,8 @@ class Contact(models.Model):
     version = models.IntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    # The lists' index leaves the recycle bin out.
+    deleted_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         managed = False
@@ -128,7 +130,7 @@ class ContactViewSet(viewsets.ModelViewSet[Contact]):
     pagination_class = NumberedPages
 
     def get_queryset(self) -> models.QuerySet[Contact]:
-        return super().get_queryset().filter(company_id=COMPANY)
+        return super().get_queryset().filter(company_id=COMPANY, deleted_at__isnull=True)
 
     def perform_create(self, serializer: serializers.BaseSerializer[Contact]) -> None:
         serializer.save(company_id=WRITES)
@@ -155,7 +157,8 @@ class ContactIn(ninja.ModelSchema):
 
 @api.get("/contacts/", response=list[ContactOut])
 def list_contacts(request: Any, limit: int = 100) -> Any:
-    return Contact.objects.filter(company_id=COMPANY).order_by("-created_at", "-id")[:limit]
+    listed = Contact.objects.filter(company_id=COMPANY, deleted_at__isnull=True)
+    return listed.order_by("-created_at", "-id")[:limit]
 
 
 @api.post("/contacts/", response=ContactOut)

@@ -24,7 +24,7 @@ from core.tenancy import context
 if TYPE_CHECKING:
     from core.access.view import EntityView
 
-# Values that the request itself knows may be selected beside the document (sort keys of a cursor).
+# Columns that may be selected beside the document (sort keys of a cursor); `<column>::text` for one as a text.
 Extra = tuple[str, ...]
 # SQL that selects whole rows, and its parameters.
 Compiled = tuple[str, tuple[Any, ...]]
@@ -39,6 +39,11 @@ def _document_sql(entity_name: str, names: tuple[str, ...]) -> str:
 
 def _rendered(field: Field) -> str:
     return field.type.render(field.sql_of("p"))
+
+
+def _picked(name: str) -> str:
+    column, is_text, _ = name.partition("::text")
+    return f'p."{column}"{is_text}'
 
 
 class _WholeRow(models.Expression):
@@ -97,7 +102,7 @@ class Output:
             return []
         inner, params = compiled
         relations = tuple(self.view.entity.fields[name].column for name in self.expand)
-        picked = "".join(f', p."{name}"' for name in (*extra, *relations))
+        picked = "".join(f", {_picked(name)}" for name in (*extra, *relations))
         sql = f"SELECT {_document_sql(self.view.entity.name, self.fields)}{picked} FROM ({inner}) p"
         rows = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
         if not relations:

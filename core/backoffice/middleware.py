@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -56,6 +57,11 @@ class BackOfficeBackend(BaseBackend):
             return User.objects.filter(pk=user_id, is_active=True).first()
 
 
+@cache
+def _home() -> str:
+    return reverse("admin:index")
+
+
 class BackOfficeCompanyMiddleware:
     """Binds the person's company to each request of the back office, and undoes what a failing one wrote.
 
@@ -68,7 +74,7 @@ class BackOfficeCompanyMiddleware:
         user_logged_in.disconnect(dispatch_uid="update_last_login")
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith(reverse("admin:index")):
+        if not request.path_info.startswith(_home()):
             return self.get_response(request)
         if not request.user.is_authenticated or request.path_info in (
             reverse("admin:login"),

@@ -5,7 +5,8 @@ them. `audit` is the explorer on top.
 """
 
 from core.changes.constraints import Rule
+from core.changes.outcome import Outcome
 from core.changes.rows import Rows
-from core.changes.writes import Outcome, WriteSpec, erase, insert, remove, restore, update
+from core.changes.writes import WriteSpec, erase, insert, remove, restore, update
 
 __all__ = ["Outcome", "Rows", "Rule", "WriteSpec", "erase", "insert", "remove", "restore", "update"]

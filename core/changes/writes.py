@@ -20,11 +20,13 @@ from django.db import connection, models
 from django.db.models.sql import Query
 
 from core.changes.constraints import Rule, constraint_rules, stored_columns
+from core.changes.outcome import Outcome
 from core.changes.rows import EXPECTED_VERSION, Rows, sql_types
 from core.changes.waking import wake_stream
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.prepared import Statement
 
 
 @dataclass(frozen=True)
@@ -48,52 +50,41 @@ class WriteSpec:
         return self is other
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of each candidate row, by its place: an id and version, or the faults that kept it out."""
-
-    ids: dict[int, UUID]
-    versions: dict[int, int]
-    refused: dict[int, tuple[Fault, ...]]
-    # Places whose row was already as asked.
-    unchanged: frozenset[int] = frozenset()
-
-    @property
-    def one(self) -> UUID:
-        """The id of the only row.
-
-        Raises: Refused.
-        """
-        self.raise_if_refused()
-        return self.ids[0]
-
-    def raise_if_refused(self) -> None:
-        """Raises: the domain error that fits the first refusal, with the faults of all."""
-        if self.refused:
-            from core.changes.refusals import refusal
-
-            raise refusal(self.refused)
-
-
-def insert(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Write new records. Needs a transaction.
+def insert(
+    spec: WriteSpec,
+    rows: Rows,
+    *,
+    actor: Actor,
+    now: datetime,
+    all_or_none: bool = True,
+    before: Sequence[Statement] = (),
+) -> Outcome:
+    """Write new records. Needs a transaction. The statements `before` travel with the write and run first.
 
     References to records that are not there (in this company, not deleted) are refused as `does_not_exist`.
     """
     needs_transaction()
     sql = _insert_sql(spec, rows.sql, rows.columns, rows.sparse, all_or_none)
-    return _run(sql, rows, actor, now, all_or_none)
+    return _run(sql, rows, actor, now, all_or_none, before)
 
 
-def update(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Change records by id, locking them in id order. Needs a transaction.
+def update(
+    spec: WriteSpec,
+    rows: Rows,
+    *,
+    actor: Actor,
+    now: datetime,
+    all_or_none: bool = True,
+    before: Sequence[Statement] = (),
+) -> Outcome:
+    """Change records by id, locking them in id order. Needs a transaction. `before` as in `insert`.
 
     A row that is not there (any more) is refused as `not_found`, one whose version moved on as `stale`. A record that is
     already as asked keeps its version and leaves no log entry.
     """
     needs_transaction()
     sql = _update_sql(spec, rows.sql, rows.columns, rows.has_expected_version, rows.sparse, all_or_none)
-    return _run(sql, rows, actor, now, all_or_none)
+    return _run(sql, rows, actor, now, all_or_none, before)
 
 
 def remove(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
@@ -134,7 +125,9 @@ def erase(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_no
     )
 
 
-def _run(sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool) -> Outcome:
+def _run(
+    sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool, before: Sequence[Statement] = ()
+) -> Outcome:
     names = {f"p{place}": value for place, value in enumerate(rows.params)}
     params = {**names, "company": actor.company_id, "user": actor.user_id, "now": now}
     ids: dict[int, UUID] = {}
@@ -142,7 +135,8 @@ def _run(sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool) -
     refused: dict[int, tuple[Fault, ...]] = {}
     unchanged = set()
     # A query may select any number of rows: a plan made for one would join them one by one.
-    found = connection.fetch_prepared(sql, params, prepare=rows.count is not None)  # type: ignore[attr-defined]
+    may_prepare = rows.count is not None
+    found = connection.fetch_prepared(sql, params, prepare=may_prepare, before=before)  # type: ignore[attr-defined]
     for place, record_id, version, changed, faults in found:
         if faults:
             refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)

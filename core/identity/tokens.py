@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -95,18 +95,26 @@ class _Malformed(Exception):
 
 def _decode(token: str, kind: str, keys: Mapping[str, str], now: datetime) -> Claims:
     try:
-        payload = _verified(token, tuple(keys.items()))
-        claims = _read(payload, kind, now)
+        claims, issued, expires = _genuine(token, kind, tuple(keys.items()))
+        if issued > now.timestamp() + LEEWAY_SECONDS:
+            raise _Malformed
     except (_Malformed, jwt.PyJWTError):
         raise NotSignedIn("The token is not valid.", code="token_invalid") from None
-    if payload["exp"] <= now.timestamp():
+    if expires <= now.timestamp():
         raise NotSignedIn("The token has expired.", code="token_expired")
     return claims
 
 
 @lru_cache(maxsize=1024)
+def _genuine(token: str, kind: str, keys: tuple[tuple[str, str], ...]) -> tuple[Claims, int, int]:
+    """What a genuine token says, and when it was issued and expires: all that no clock changes.
+
+    Clients send the same one for minutes.
+    """
+    return _read(_verified(token, keys), kind)
+
+
 def _verified(token: str, keys: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """What a genuine token says. Clients send the same one for minutes; what it means is judged anew each time."""
     if len(token) > MAX_LENGTH or not _COMPACT.fullmatch(token):
         raise _Malformed
     header_part, payload_part, signature_part = token.split(".")
@@ -149,7 +157,7 @@ def _json(part: str) -> dict[str, Any]:
     return document
 
 
-def _read(payload: Mapping[str, Any], kind: str, now: datetime) -> Claims:
+def _read(payload: Mapping[str, Any], kind: str) -> tuple[Claims, int, int]:
     if set(payload) != _CLAIMS[kind]:
         raise _Malformed
     if (payload["iss"], payload["aud"], payload["typ"]) != (ISSUER, AUDIENCE, kind):
@@ -157,11 +165,10 @@ def _read(payload: Mapping[str, Any], kind: str, now: datetime) -> Claims:
     issued, expires = _number(payload["iat"]), _number(payload["exp"])
     if expires - issued != int(_LIFETIMES[kind].total_seconds()):
         raise _Malformed
-    if issued > now.astimezone(UTC).timestamp() + LEEWAY_SECONDS:
-        raise _Malformed
     _id(payload["jti"])
     serial = _number(payload["serial"]) if kind == "refresh" else 0
-    return Claims(_id(payload["sub"]), _id(payload["sid"]), _id(payload["cid"]), serial)
+    claims = Claims(_id(payload["sub"]), _id(payload["sid"]), _id(payload["cid"]), serial)
+    return claims, issued, expires
 
 
 def _number(value: Any) -> int:

@@ -5,6 +5,7 @@ Settings name `configure` as `LOGGING_CONFIG`; Django calls it once with `LOGGIN
 
 import logging.config
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -67,9 +68,15 @@ def configure(options: Mapping[str, str]) -> None:
 
 def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in event:
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if _is_secret(name):
             event[name] = "[hidden]"
     return event
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    lowered = name.lower()
+    return any(word in lowered for word in _SECRET_WORDS)
 
 
 def _as_json(event: Any, **_options: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +29,13 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 # A count beyond this is an estimate unless asked for: counting a million rows costs more than showing a page.
 EXACT_COUNT_LIMIT = 10_000
+# An estimate this far beyond the limit may be some seconds old: looking whether there are still that many reads as much
+# as a hundred pages do.
+LARGE_COUNT = 2 * EXACT_COUNT_LIMIT
+LARGE_COUNT_SECONDS = 10
+MAX_LARGE_COUNTS = 4_096
+# A company's whole list: its estimate, and until when it may be shown.
+_large_counts: dict[PlainKey, tuple[int, float]] = {}
 # Deeper pages read everything before them; the cursor does not.
 MAX_OFFSET = 100_000
 MAX_ORDERING = 5
@@ -193,12 +202,8 @@ def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool]
     return Cursor(tuple(values), bool(backwards))
 
 
-def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> str:
-    plain = [
-        None if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
-        for value in values
-    ]
-    return signing.dumps([int(backwards), *plain], salt=_salt(query.view, query.ordering))
+def _write_cursor(query: ListQuery, values: Iterable[str | None], backwards: bool) -> str:
+    return signing.dumps([int(backwards), *values], salt=_salt(query.view, query.ordering))
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
@@ -235,7 +240,7 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     elif query.exact_count:
         count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
     elif queryset is None:
-        count, exact = _counted(*plain_counting(*query.plain_key()))
+        count, exact = _count_of_plain(query.plain_key())
     else:
         count, exact = count_of(queryset)
 
@@ -259,6 +264,18 @@ def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
         return 0, True
 
 
+def _count_of_plain(key: PlainKey) -> tuple[int, bool]:
+    known = _large_counts.get(key)
+    if known is not None and known[1] > time.monotonic():
+        return known[0], False
+    count, exact = _counted(*plain_counting(*key))
+    if count >= LARGE_COUNT:
+        while len(_large_counts) >= MAX_LARGE_COUNTS:
+            _large_counts.pop(next(iter(_large_counts)), None)
+        _large_counts[key] = count, time.monotonic() + LARGE_COUNT_SECONDS
+    return count, exact
+
+
 def _counted(sql: str, params: tuple[Any, ...]) -> tuple[int, bool]:
     limit = EXACT_COUNT_LIMIT + 1
     [(counted,)] = _fetch(f"SELECT count(*) FROM ({sql} LIMIT {limit}) counted", params)
@@ -276,7 +293,8 @@ def _fetch(sql: str, params: tuple[Any, ...], *, prepare: bool = True) -> list[t
 def _cursor_page(
     query: ListQuery, cursor: Cursor, base_url: str, pairs: Pairs, records: QuerySet[Any] | None
 ) -> Page:
-    columns = tuple(field.column for field, _ in query.ordering)
+    # As texts: a cursor carries them so, and turning each row's times into Python's takes longer than reading the page.
+    columns = tuple(f"{field.column}::text" for field, _ in query.ordering)
     compiled = None
     if records is None and query.is_plain:
         if cursor.values:
@@ -313,8 +331,14 @@ def _cursor_page(
 
 
 def _link(base_url: str, pairs: Pairs, changes: dict[str, str]) -> str:
-    kept = [(name, value) for name, value in pairs if name not in changes]
-    return f"{base_url}?{urlencode([*kept, *changes.items()])}"
+    kept = tuple((name, value) for name, value in pairs if name not in changes)
+    return f"{base_url}?{'&'.join(filter(None, (_encoded(kept), urlencode(changes))))}"
+
+
+@lru_cache(maxsize=1024)
+def _encoded(pairs: tuple[tuple[str, str], ...]) -> str:
+    """What a client asks for again and again, page by page."""
+    return urlencode(pairs)
 
 
 def _page(head: dict[str, Any], documents: list[str]) -> Page:

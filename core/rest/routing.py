@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from django.urls import URLPattern, URLResolver, path
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import ResolverMatch, URLPattern, URLResolver, path
+from django.urls.resolvers import RoutePattern
 from rest_framework.routers import SimpleRouter
 
 from core.entities import entities
 from core.rest.viewsets import EntityViewSet
+
+_FIRST_WORD = re.compile(r"\^?([\w-]+)(?=/)")
+
+
+class RoutesByFirstWord(URLResolver):
+    """Routes below `prefix`. Of the hundreds, only those that begin with the path's first word are tried.
+
+    Raises: ImproperlyConfigured for a route that begins with a parameter.
+    """
+
+    def __init__(self, prefix: str, routes: Sequence[URLPattern | URLResolver]) -> None:
+        super().__init__(RoutePattern(prefix), list(routes))
+        self._prefix = prefix
+
+    @cached_property
+    def _by_word(self) -> Mapping[str, URLResolver]:
+        found = defaultdict(list)
+        for route in self.url_patterns:
+            word = _FIRST_WORD.match(str(route.pattern))
+            if word is None:
+                raise ImproperlyConfigured(
+                    f"The route {route.pattern} does not begin with a word and a slash."
+                )
+            found[word[1]].append(route)
+        return {word: URLResolver(self.pattern, routes) for word, routes in found.items()}
+
+    def resolve(self, path: str) -> ResolverMatch:
+        word = path.removeprefix(self._prefix).partition("/")[0]
+        among = self._by_word.get(word)
+        # Where there is none, Django says what there is.
+        return super().resolve(path) if among is None else among.resolve(path)
 
 
 class EntityRouter(SimpleRouter):

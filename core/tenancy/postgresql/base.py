@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -121,19 +121,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._told = None
 
     def fetch_prepared(
-        self, sql: str, params: Params = None, *, prepare: bool = True
+        self, sql: str, params: Params = None, *, prepare: bool = True, before: Sequence[Statement] = ()
     ) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
 
-        `prepare=False` for one whose work the parameters do not show: it is planned each time.
+        `prepare=False` for one whose work the parameters do not show: it is planned each time. The statements `before` run
+        first, in the same round trip; each sees what those before it wrote.
         """
         self.validate_no_broken_transaction()
         self.ensure_connection()
         started = time.monotonic()
         with self.wrap_database_errors:
-            rows = self._statements.fetch(*self._untold(), (sql, params, prepare))
+            rows = self._statements.fetch(*self._untold(), *before, (sql, params, prepare))
         self._told = context.current()
         if self.queries_logged:
+            self.queries_log.extend({"sql": earlier, "time": "0.000"} for earlier, _, _ in before)
             self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
         return rows
 

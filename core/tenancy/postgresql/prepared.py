@@ -22,6 +22,7 @@ MAX_STATEMENTS = 300
 # A prepared plan suits whatever comes, so it expects little. Much to do is worth a plan that sees the values.
 MANY_ELEMENTS = 50
 LONG_TEXT = 20_000
+_MOST: dict[type, int] = {str: LONG_TEXT, list: MANY_ELEMENTS, tuple: MANY_ELEMENTS}
 # The table changed under a statement; prepared again, it works.
 _OUTDATED = "0A000"
 _PLACEHOLDER = re.compile(r"%(?:%|s|\((\w+)\)s)")
@@ -52,9 +53,8 @@ def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _is_large(value: Any) -> bool:
-    return (isinstance(value, str) and len(value) > LONG_TEXT) or (
-        isinstance(value, list | tuple) and len(value) > MANY_ELEMENTS
-    )
+    most = _MOST.get(type(value))
+    return most is not None and len(value) > most
 
 
 class PreparedStatements:
@@ -82,7 +82,6 @@ class PreparedStatements:
         self._unneeded.clear()
         if not self._connection.autocommit and wire.transaction_status == pq.TransactionStatus.IDLE:
             sending.append(partial(wire.send_query_params, b"BEGIN", None))
-        transformer = Transformer(self._connection)
         for sql, params, may_prepare in statements:
             text, names = (sql.encode(), ()) if params is None else _numbered(sql)
             values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())

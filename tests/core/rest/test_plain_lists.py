@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.rest import listing
 from tests.worlds import World
 
 # Narrows nothing, and yet is a condition.
@@ -71,3 +72,28 @@ class TestPlainLists:
         books[0].client().get("/api/v1/contacts/")
 
         assert [row["last_name"] for row in seller.get("/api/v1/contacts/").json()["results"]] == ["Mine"]
+
+    def test_remember_a_large_total_for_some_seconds(
+        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listing, "EXACT_COUNT_LIMIT", 2)
+        monkeypatch.setattr(listing, "LARGE_COUNT", 3)
+        monkeypatch.setattr(listing, "_large_counts", {})
+        large, small = (world.client() for world in books)
+        url = "/api/v1/contacts/?page_size=1"
+
+        def total(client: Any, more: str = "") -> tuple[int, bool]:
+            page = client.get(url + more).json()
+            return page["count"], page["count_is_exact"]
+
+        before = total(large)
+        monkeypatch.setattr(listing, "_counted", lambda sql, params: (99, False))
+
+        assert before[1] is False
+        assert total(large) == before
+        assert total(large, "&count=exact") == (7, True)
+        assert total(small) == (99, False)
+
+        monkeypatch.setattr(listing, "LARGE_COUNT_SECONDS", -1)
+        monkeypatch.setattr(listing, "_large_counts", {})
+        assert [total(large), total(large)] == [(99, False)] * 2

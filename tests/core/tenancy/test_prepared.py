@@ -38,6 +38,22 @@ class TestPreparedStatements:
 
         assert _prepared().count("SELECT $1::int AS once") == 1
 
+    def test_travel_together_and_see_what_those_before_them_wrote(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL ROLE NONE")
+            cursor.execute("CREATE TEMPORARY TABLE written (a int)")
+            cursor.execute("GRANT ALL ON written TO PUBLIC")
+        writing = [("INSERT INTO written VALUES (%s)", [number], True) for number in (1, 2)]
+
+        assert connection.fetch_prepared("SELECT sum(a) FROM written", None, before=writing) == [(3,)]
+
+    def test_do_not_run_behind_one_that_failed(self):
+        failing = [("SELECT 1 / %s::int", [0], True)]
+        with pytest.raises(DatabaseError, match="division"), transaction.atomic():
+            connection.fetch_prepared("SELECT set_config('app.context_id', '7', false)", None, before=failing)
+
+        assert connection.fetch_prepared("SELECT current_setting('app.context_id')", None) != [("7",)]
+
     def test_outlive_a_rollback(self):
         with pytest.raises(DatabaseError), transaction.atomic():
             _prepare_and_fail()
