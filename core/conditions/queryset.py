@@ -19,7 +19,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import Expression
 
 from core.conditions.nodes import Check, Step, Tree, tests_of
-from core.conditions.operators import Test
+from core.conditions.operators import EQUALS, Test
 from core.conditions.schema import Every, Not, Some
 from core.entities.registry import Field
 
@@ -126,4 +126,10 @@ class Predicate(Expression):
         self, test: Test, operand: Any, value: str, params: Any, types: dict[str, str]
     ) -> tuple[str, list[Any]]:
         sql = test.sql.format(field=value, **types)
-        return sql, [*params, test.parameter(operand)] if test.has_parameter else list(params)
+        given = [*params, test.parameter(operand)] if test.has_parameter else list(params)
+        folded = self.check_of_condition.field.folded
+        if test is EQUALS and folded and not self.negated:
+            # It follows from equality, and has the index.
+            alias = value.rpartition(".")[0]
+            return f'({sql} AND {alias}."{folded}" = lower(btrim({types["one"]})))', [*given, given[-1]]
+        return sql, given

@@ -52,5 +52,11 @@ class Record(CompanyIsolatedModel):
                 name="%(class)s_newest",
                 condition=models.Q(deleted_at__isnull=True),
             ),
+            # The recycle bin, next to nothing of the table.
+            models.Index(
+                fields=["company", "deleted_at"],
+                name="%(class)s_bin",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
             models.Index(fields=["company", "owner"], name="%(class)s_owner"),
         ]

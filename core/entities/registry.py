@@ -43,6 +43,8 @@ class Fact:
     measure: bool | None = None
     # For a value that is no column: SQL over the row, `{t}` being its table.
     sql: str = ""
+    # The column that holds `lower(btrim(value))` and has an index, for finding records by the value.
+    folded: str = ""
     description: str = ""
     choices: tuple[tuple[str, str], ...] = ()
 
@@ -82,6 +84,8 @@ class Field:
     # The entity a relation or person points to.
     to: str
     default: Any
+    # See `Fact`.
+    folded: str = ""
 
     @property
     def type(self) -> KindType:
@@ -280,6 +284,7 @@ def _complete(entity: Entity, said: Fact) -> Field:
         unique=column.unique and said.name != "id",
         to=to,
         default=None if generated or not has_default or callable(column.default) else column.default,
+        folded=said.folded,
     )
 
 

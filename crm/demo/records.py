@@ -245,8 +245,8 @@ DEAL_PRODUCTS = _relation(
         "discount_value": f"({array((0, 0, 0, 5, 10, 15))}[1 + {draw(6, 'discount', _LINE_KEY)}])::numeric",
         "order": "line::int",
     },
-    "JOIN crm_deal d ON d.company_id = here.company AND d.created_at = here.at "
-    f"AND d.lead_id IS NULL AND {draw(3, 'has lines', 'd.name')} = 0 "
+    "JOIN crm_deal d ON d.company_id = here.company AND d.owner_id = here.me AND d.created_at = here.at "
+    f"AND d.deleted_at IS NULL AND d.lead_id IS NULL AND {draw(3, 'has lines', 'd.name')} = 0 "
     f"CROSS JOIN LATERAL generate_series(1, 1 + {draw(3, 'lines', 'd.name')}) line",
     mine={
         "products": "(SELECT array_agg(p.id ORDER BY p.sku) FROM crm_product p "

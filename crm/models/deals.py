@@ -205,6 +205,12 @@ class Deal(Record):
             *Record.Meta.indexes,
             # The board and most reports.
             models.Index(fields=["company", "stage"], name="deal_stage"),
+            # Home: what is open, and what was won since when.
+            models.Index(
+                fields=["company", "status", "closed_at"],
+                name="deal_status",
+                condition=models.Q(deleted_at__isnull=True),
+            ),
             # Forecasts.
             models.Index(fields=["company", "close_date"], name="deal_close_date"),
             models.Index(

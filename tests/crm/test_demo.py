@@ -11,9 +11,10 @@ from typing import Any
 
 import phonenumbers
 import pytest
-from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.core.management import CommandError, call_command, execute_from_command_line
+from django.db import connection, transaction
 from django.db.models import F, Q
+from django.test.utils import CaptureQueriesContext
 
 from core.identity.models import Person, Role
 from core.identity.operations import check_credentials, create_company
@@ -21,7 +22,7 @@ from core.kernel.errors import Conflict
 from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import system_actor
 from core.tenancy.context import actor_context
-from crm.demo import seed_demo
+from crm.demo import seed_demo, seeding
 from crm.demo.founding import find_demo
 from crm.models import Account, Activity, Contact, Deal, DealProduct, DealStageHistory, Lead, Note, Task
 from crm.models.choices import LeadStatus
@@ -60,7 +61,7 @@ class Enough(Exception):
     """The history is told far enough."""
 
 
-def tell(slug: str, sittings: int, *, seed: int = 1) -> None:
+def tell(slug: str, sittings: int, **options: int) -> None:
     """The next so many sittings, and no more."""
 
     def report(done: int, total: int) -> None:
@@ -68,7 +69,13 @@ def tell(slug: str, sittings: int, *, seed: int = 1) -> None:
             raise Enough
 
     with pytest.raises(Enough):
-        seed_demo(slug=slug, password=PASSWORD, now=NOW, seed=seed, report=report)
+        seed_demo(slug=slug, password=PASSWORD, now=NOW, report=report, **options)
+
+
+@pytest.fixture
+def short_story(monkeypatch: Any) -> None:
+    """Fewer sittings, in each of which more happens."""
+    monkeypatch.setattr(seeding, "_SITTINGS", 28)
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +209,36 @@ class TestSeedDemo:
 
         assert digest("one") == digest("two")
 
+    def test_takes_no_more_statements_for_more_records(self) -> None:
+        with CaptureQueriesContext(connection) as few:
+            tell("one", 8)
+        with CaptureQueriesContext(connection) as many:
+            tell("two", 8, scale=12)
+
+        with inside("two"):
+            assert Lead.objects.count() > 150
+        # Converting, which may happen for the first time with the twelvefold, takes eight of its own.
+        assert len(many) <= len(few) + 8 * 8
+
     def test_refuses_a_company_that_is_no_demo(self) -> None:
         with unit_of_work():
             create_company(name="Mine", slug="mine", admin_email="me@mine.test", now=NOW)
 
         with pytest.raises(Conflict):
             seed_demo(slug="mine", password=PASSWORD, now=NOW)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.usefixtures("short_story")
+    def test_tells_the_same_history_with_several_people_at_once(self) -> None:
+        seed_demo(slug="one", password=PASSWORD, now=NOW)
+        tell("two", 10, at_once=3)
+        with inside("two"):
+            begun = Activity.objects.count()
+        seeded = seed_demo(slug="two", password=PASSWORD, now=NOW, at_once=2)
+
+        assert 0 < begun < 5_000
+        assert 0 < seeded.sittings < 28
+        assert digest("one") == digest("two")
 
 
 class TestCommand:
@@ -219,21 +250,48 @@ class TestCommand:
 
         assert refusal.value.returncode == 2
 
-    @pytest.mark.parametrize("scale", ["0", "-1", "many"])
-    def test_refuses_a_scale_that_is_none(self, scale: str) -> None:
-        with pytest.raises(CommandError, match="whole number"):
-            call_command("seed_demo", f"--scale={scale}", stdout=StringIO())
+    @pytest.mark.parametrize(
+        "arguments",
+        ["--scale=0", "--scale=-1", "--scale=many", "--scale=10001", f"--seed={2**64}", "--sclae=3", "more"],
+    )
+    def test_refuses_arguments_that_mean_nothing(self, arguments: str, capsys: Any) -> None:
+        with pytest.raises(SystemExit) as refusal:
+            execute_from_command_line(["manage.py", "seed_demo", arguments])
+
+        assert refusal.value.code == 2
+        assert capsys.readouterr().err.count("error: ") == 1
 
     @pytest.mark.django_db
+    @pytest.mark.parametrize(
+        ("slug", "said"), [("Acme!", "A slug has"), ("mine", "exists already and is no demo")]
+    )
+    def test_refuses_a_company_it_cannot_make(
+        self, slug: str, said: str, settings: Any, tmp_path: Any
+    ) -> None:
+        settings.HOME = type(settings.HOME)(tmp_path)
+        with unit_of_work():
+            create_company(name="Mine", slug="mine", admin_email="me@mine.test", now=NOW)
+
+        with pytest.raises(CommandError, match=said) as refusal:
+            call_command("seed_demo", f"--company={slug}", stdout=StringIO())
+
+        assert refusal.value.returncode == 2
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.usefixtures("short_story")
     def test_prints_the_sign_in_each_time(self, settings: Any, tmp_path: Any) -> None:
         settings.HOME = type(settings.HOME)(tmp_path)
         tell("demo", 2)
         first, second = StringIO(), StringIO()
 
         call_command("seed_demo", stdout=first)
-        call_command("seed_demo", stdout=second)
+        call_command("seed_demo", "--scale=7", stdout=second)
 
         password = (tmp_path / "demo-password").read_text().strip()
-        assert f"Sign in: admin@demo.example, password {password}" in first.getvalue()
-        assert first.getvalue() == second.getvalue()
+        there, sign_in = second.getvalue().split("\n", 1)
+        assert f"Sign in: admin@demo.example, password {password}" in sign_in
+        assert first.getvalue() == sign_in
+        assert there == "The company demo is there already, with all its history; it stays as it is."
+        with inside():
+            assert Lead.objects.count() == 1_200
         assert (tmp_path / "demo-password").stat().st_mode & 0o077 == 0

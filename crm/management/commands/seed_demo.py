@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from argparse import ArgumentTypeError
 from pathlib import Path
@@ -17,6 +18,7 @@ from core.kernel.errors import DomainError
 from crm.demo import seed_demo
 
 _EXIT_REFUSED = 2
+_AT_ONCE = 4
 
 
 class Command(BaseCommand):
@@ -32,7 +34,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--company", default="demo", metavar="SLUG", help="slug of the company")
         parser.add_argument(
-            "--seed", type=int, default=1, metavar="S", help="another number, another company"
+            "--seed", type=_seed, default=1, metavar="S", help="another number, another company"
         )
         parser.add_argument(
             "--yes-really", action="store_true", help="also under settings that are not for one machine"
@@ -65,10 +67,16 @@ class Command(BaseCommand):
                     now=timezone.now(),
                     scale=scale,
                     seed=seed,
+                    at_once=min(os.cpu_count() or 1, _AT_ONCE),
                     report=lambda done, total: progress.update(bar, completed=done, total=total or 1),
                 )
             except DomainError as error:
-                raise CommandError(str(error.detail), returncode=_EXIT_REFUSED) from None
+                said = " ".join(fault.detail for fault in error.faults) or error.detail
+                raise CommandError(said, returncode=_EXIT_REFUSED) from None
+        if not seeded.is_new and not seeded.sittings:
+            self.stdout.write(
+                f"The company {company} is there already, with all its history; it stays as it is."
+            )
         # Without a home the password was nowhere but in this line.
         known = password if home or seeded.is_new else "as it was printed when the company was made"
         self.stdout.write(f"Sign in: admin@{company}.example, password {known}")
@@ -78,8 +86,16 @@ class Command(BaseCommand):
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise ArgumentTypeError("a whole number from 1 to 10000 is expected")
+    return _whole(text, 1, 10_000)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
+        raise ArgumentTypeError(f"a whole number from {least} to {most} is expected")
     return int(text)
 
 
