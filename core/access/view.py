@@ -49,7 +49,7 @@ class EntityView:
     def require(self, verb: str) -> None:
         """Raises: Forbidden."""
         if not self.can(verb):
-            raise Forbidden(f"Your role may not {verb} {self.entity.label_plural.lower()}.")
+            raise Forbidden(f"Your role may not {verb} {self.entity.noun_plural}.")
 
     # --- which fields -------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def offered(admin: EntityAdmin, request: HttpRequest) -> dict[str, tuple[Any, st
         if "tags" in seen.fields and seen.modes["tags"] is Mode.EDIT:
             offer("add_tag", "Add tag", add_tag)
     if admin.has_delete_permission(request):
-        where = "Move to recycle bin" if seen.entity.is_soft_deleted else "Delete"
+        where = "Move to recycle bin" if seen.entity.is_soft_deleted else admin.removal[0]
         offer("delete_selected", where, delete_selected)
     return found
 
@@ -142,9 +142,9 @@ def _run(
 
 def _report(request: HttpRequest, seen: EntityView, outcome: Outcome) -> None:
     done = len(outcome.ids) - len(outcome.unchanged)
-    label = seen.entity.label if done == 1 else seen.entity.label_plural
+    noun = seen.entity.noun if done == 1 else seen.entity.noun_plural
     if done or not outcome.refused:
-        messages.success(request, f"{done} {label.lower()} done.")
+        messages.success(request, f"{done} {noun} done.")
     if outcome.unchanged:
         messages.info(request, f"{len(outcome.unchanged)} were so already.")
     if outcome.refused:

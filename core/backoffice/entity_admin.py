@@ -22,6 +22,7 @@ from core.access.modes import Mode
 from core.backoffice import bulk_actions, record_pages
 from core.backoffice.forms import EntityForm, form_class
 from core.backoffice.history import last_change_by_others, read_history
+from core.backoffice.inlines import EntityInline
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
 from core.backoffice.values import Shown, attach_names, name_of, slim, title_fields, with_computed
 from core.backoffice.writing import OperationAdmin
@@ -64,10 +65,14 @@ class EntityAdmin(OperationAdmin):
     filters: ClassVar[Sequence[str]] = ()
     # (title, field names) of the form and the record page; fields not named come last, under "More".
     groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
+    # Records of other kinds edited with this one, once it is there.
+    lines: ClassVar[Sequence[type[EntityInline]]] = ()
     # What stands at the top of the record page; empty: what the list shows.
     key_facts: ClassVar[Sequence[str]] = ()
     # Relations of other entities whose records are listed on the record page, as "entity.field"; None: all.
     related: ClassVar[Sequence[str] | None] = None
+    # What removing one is called and does, where it does not go to the recycle bin.
+    removal: ClassVar[tuple[str, str]] = ("Delete", "will be gone for good.")
     # The change log's name of the kind, where it is not the entity's.
     logged_as: ClassVar[str] = ""
 
@@ -226,6 +231,9 @@ class EntityAdmin(OperationAdmin):
                 ("Set by the system", {"fields": shown, "classes": ("collapse",) if written else ()})
             )
         return fieldsets
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Sequence[Any]:
+        return self.lines if obj is not None and self.has_change_permission(request) else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         seen = self.view_of(request)

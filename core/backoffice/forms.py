@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import (
     UnfoldAdminAutocompleteWidget,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -207,11 +208,13 @@ class EntityForm(forms.ModelForm):
 
     view: ClassVar[EntityView]
     written: ClassVar[Mapping[str, Field]]
-    refusal: ClassVar[DomainError | None] = None
+    refusal: DomainError | None = None
     refusal_note: ClassVar[str] = ""
     values: dict[str, Any]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, given: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """`given` are values of a new record that the page knows and the person does not enter."""
+        self.given = dict(given or {})
         record = kwargs.get("instance")
         self.is_new = record is None or record._state.adding
         if self.is_new:
@@ -228,7 +231,13 @@ class EntityForm(forms.ModelForm):
                 **(kwargs.get("initial") or {}),
             }
         super().__init__(*args, **kwargs)
-        if self.is_bound and isinstance(self.refusal, Stale) and not self.is_new:
+        if self.refusal is not None:
+            self.refuse(self.refusal)
+
+    def refuse(self, refusal: DomainError) -> None:
+        """Show at the fields what the operation answered."""
+        self.refusal = refusal
+        if self.is_bound and isinstance(refusal, Stale) and not self.is_new:
             self._rebase()
 
     def _rebase(self) -> None:
@@ -243,7 +252,7 @@ class EntityForm(forms.ModelForm):
         self.__dict__.pop("changed_data", None)
 
     def clean(self) -> dict[str, Any]:
-        document: dict[str, Any] = {}
+        document: dict[str, Any] = dict(self.given) if self.is_new else {}
         for name, field in self.written.items():
             text = self.cleaned_data.get(name, "")
             if self.is_new and text in ("", None):
@@ -326,6 +335,11 @@ class ActionForm(forms.Form):
 
 def text_input(kind: str = "text", **attrs: Any) -> forms.Widget:
     return _input(kind, **attrs)
+
+
+def password_input(autocomplete: str) -> forms.Widget:
+    """Never filled in again by the server."""
+    return UnfoldAdminPasswordWidget(attrs={"autocomplete": autocomplete})
 
 
 def search_select(to: str, actor: Actor) -> forms.Widget:

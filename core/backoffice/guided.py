@@ -17,8 +17,8 @@ from core.kernel.transactions import savepoint
 if TYPE_CHECKING:
     from core.backoffice.entity_admin import EntityAdmin
 
-# Takes what was filled in, by name; answers where to go on and what to say.
-Act = Callable[[dict[str, Any]], tuple[str, str]]
+# Takes what was filled in, by name; answers where to go on and what to say, or a page of its own.
+Act = Callable[[dict[str, Any]], tuple[str, str] | HttpResponse]
 
 
 def guided_page(
@@ -43,10 +43,13 @@ def guided_page(
         filled = {name: value for name, value in form.cleaned_data.items() if value not in ("", None)}
         try:
             with savepoint():
-                target, said = act(filled)
+                done = act(filled)
         except DomainError as refusal:
             form.show_faults(refusal, aliases)
         else:
+            if isinstance(done, HttpResponse):
+                return done
+            target, said = done
             messages.success(request, said)
             return HttpResponseRedirect(target)
     context = {

@@ -86,7 +86,14 @@ class BackOfficeCompanyMiddleware:
             return self._without_company(request)
         request.actor = actor  # type: ignore[attr-defined]
         correlation.identify(user_id=actor.user_id, company_id=actor.company_id)
-        with actor_context(actor, source=SOURCE, origin=origin_of(request)), transaction.atomic():
+        with actor_context(actor, source=SOURCE, origin=origin_of(request)):
+            if request.path_info == reverse("admin:own_password"):
+                # Its operation commits by itself: a wrong password stays counted.
+                return self.get_response(request)
+            return self._in_transaction(request)
+
+    def _in_transaction(self, request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
             response = self.get_response(request)
             if response.status_code >= CLIENT_ERROR:
                 transaction.set_rollback(True)

@@ -134,6 +134,7 @@ def context_of(admin: EntityAdmin, request: HttpRequest, record: Any) -> dict[st
         "delete_url": reverse(f"{base}_delete", args=[record.pk])
         if admin.has_delete_permission(request)
         else "",
+        "removal_label": admin.removal[0],
         "history_url": reverse(f"{base}_history", args=[record.pk]),
         "list_url": list_url(seen.entity),
     }
@@ -197,7 +198,7 @@ def related_lists(admin: EntityAdmin, request: HttpRequest, record: Any) -> list
                 has_more=len(rows) > RELATED_SHOWN,
                 all_url=f"{list_url(seen.entity)}?{item.name}={record.pk}",
                 add_url=f"{add}?{item.name}={record.pk}" if add else "",
-                add_label=seen.entity.label.lower(),
+                add_label=seen.entity.noun,
             )
         )
     return found

@@ -77,7 +77,5 @@ def restore(request: HttpRequest) -> HttpResponse:
         messages.error(request, "; ".join(fault.detail for fault in refusal.faults) or refusal.detail)
     else:
         url = record_url(seen.entity, record.pk)
-        messages.success(
-            request, format_html('The {} is <a href="{}">back</a>.', seen.entity.label.lower(), url)
-        )
+        messages.success(request, format_html('The {} is <a href="{}">back</a>.', seen.entity.noun, url))
     return HttpResponseRedirect(reverse("admin:recycle_bin"))

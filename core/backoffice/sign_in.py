@@ -14,8 +14,12 @@ class SignInForm(UnfoldAuthenticationForm):
     """E-mail address and password. Unknown, wrong, inactive and too many tries all answer alike.
 
     A second factor would be asked for between this form being valid and the session being opened: a view of its own
-    that keeps the proven user in the session and calls `django.contrib.auth.login` only after the code is right.
+    that keeps the proven user in the session and calls `django.contrib.auth.login` only after the code is right. Its
+    form is shown by the template of this one, which says `second_step` above the code.
     """
+
+    # What the person is told about the code they are asked for; empty: nobody has a second factor.
+    second_step = ""
 
     error_messages = {
         **AuthenticationForm.error_messages,

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.sites import UnfoldAdminSite
 
 from core.access import view
-from core.backoffice import companies, home, recycle_bin
+from core.backoffice import companies, home, passwords, recycle_bin
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.sign_in import SignInForm
 from core.backoffice.values import list_url, name_of, record_url, shown_for, slim
@@ -140,6 +140,7 @@ class BackOfficeSite(UnfoldAdminSite):
         own = [
             path("options/<str:entity_name>/", self.admin_view(self.options), name="options"),
             path("company/", self.admin_view(require_POST(self.choose_company)), name="choose_company"),
+            path("password/", self.admin_view(passwords.change_own), name="own_password"),
             path("companies/", self.admin_view(self.all_companies), name="companies"),
             path(
                 "recycle-bin/restore/",

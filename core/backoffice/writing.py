@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import messages
@@ -33,6 +33,8 @@ def actor_of(request: HttpRequest) -> Actor:
 
 class OperationAdmin(ModelAdmin):
     """An admin whose every write is a call of `entity.writes`; refusals become errors of the form."""
+
+    removal: ClassVar[tuple[str, str]]
 
     @property
     def entity(self) -> Entity:
@@ -64,7 +66,8 @@ class OperationAdmin(ModelAdmin):
                 return super().changeform_view(request, object_id, form_url, extra_context)
         except DomainError as refusal:
             # Once more, to show the form with what the operation said.
-            request.refusal = refusal  # type: ignore[attr-defined]
+            if not hasattr(request, "refused_lines"):
+                request.refusal = refusal  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def save_form(self, request: HttpRequest, form: EntityForm, change: bool) -> Any:
@@ -84,7 +87,13 @@ class OperationAdmin(ModelAdmin):
             obj.__dict__.update({key: value for key, value in fresh.__dict__.items() if key != "_state"})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Lines and lists of other records have forms of their own."""
+        """Lines, through their own operations. Raises: DomainError, after which the lines show what was refused."""
+        refused: dict[str, DomainError] = {}
+        for formset in formsets:
+            refused |= formset.write()
+        if refused:
+            request.refused_lines = refused  # type: ignore[attr-defined]
+            raise next(iter(refused.values()))
 
     def write(self, request: HttpRequest, operation: str, rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
         """Rows through the entity's operation, all or none. Raises: DomainError."""
@@ -100,7 +109,9 @@ class OperationAdmin(ModelAdmin):
     ) -> HttpResponse:
         try:
             with savepoint():
-                return super().delete_view(request, object_id, extra_context)
+                return super().delete_view(
+                    request, object_id, {"removal": self.removal, **(extra_context or {})}
+                )
         except DomainError as refusal:
             messages.error(request, "; ".join(fault.detail for fault in refusal.faults) or refusal.detail)
             return HttpResponseRedirect(self.record_url(unquote(object_id)))

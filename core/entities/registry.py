@@ -12,6 +12,7 @@ from django.apps import apps
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.text import capfirst
 
 from core.entities.kinds import KINDS, Kind, KindType
 from core.kernel.registry import Registry
@@ -166,12 +167,21 @@ class Entity:
         return self.model._meta.db_table
 
     @property
+    def noun(self) -> str:
+        """The kind's name inside a sentence."""
+        return str(self.model._meta.verbose_name)
+
+    @property
+    def noun_plural(self) -> str:
+        return str(self.model._meta.verbose_name_plural)
+
+    @property
     def label(self) -> str:
-        return str(self.model._meta.verbose_name).capitalize()
+        return capfirst(self.noun)
 
     @property
     def label_plural(self) -> str:
-        return str(self.model._meta.verbose_name_plural).capitalize()
+        return capfirst(self.noun_plural)
 
     @cached_property
     def fields(self) -> dict[str, Field]:

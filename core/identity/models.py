@@ -192,6 +192,7 @@ class ApiKey(CompanyIsolatedModel):
     unlogged_columns = CompanyIsolatedModel.unlogged_columns | {"last_used_at", "secret_hash"}
 
     class Meta(CompanyIsolatedModel.Meta):
+        verbose_name = "API key"
         constraints: ClassVar = [
             # Looked up before any company is known, so unique in the whole installation: random, it tells nothing.
             models.UniqueConstraint(fields=["prefix"], name="api_key_prefix_unique"),

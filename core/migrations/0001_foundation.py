@@ -476,6 +476,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "API key",
                 "abstract": False,
                 "base_manager_name": "objects",
                 "constraints": [models.UniqueConstraint(fields=("prefix",), name="api_key_prefix_unique")],

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils.html import format_html
 
 from core.access import view
-from core.backoffice.values import name_of, show_moment
+from core.backoffice.values import Shown, name_of, show_moment
 from core.entities.registry import entity_of_model
 from core.tenancy.context import current
 
@@ -40,6 +40,11 @@ def named(record: Model) -> str:
     """A record's name, of the fields the person sees."""
     entity, actor = entity_of_model(type(record)), current().actor
     return name_of(view(entity, actor), record) if entity is not None and actor is not None else str(record)
+
+
+@register.filter
+def shown_by(record: Model, shown: Shown) -> str:
+    return shown(record)
 
 
 @register.filter

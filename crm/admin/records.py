@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from core.access import view
 from core.backoffice.entity_admin import EntityAdmin
+from core.backoffice.inlines import EntityInline
 from core.backoffice.record_pages import Action, Event, Step
 from core.backoffice.values import record_url, show_date
 from core.backoffice.writing import actor_of
@@ -184,9 +185,19 @@ class ContactAdmin(RelatedAdmin):
     )  # fmt: skip
 
 
+class DealLines(EntityInline):
+    """What the deal is about; its amount follows from the lines."""
+
+    model = DealProduct
+    title = "Products"
+    fields_written = ("product", "name", "quantity", "unit_price", "discount_type", "discount_value")
+    shown = "total"
+
+
 @admin.register(Deal)
 class DealAdmin(RelatedAdmin):
     section, icon, position = "Sales", "handshake", 40
+    lines = (DealLines,)
     relation = "deal"
     columns = ("name", "account", "stage", "status", "amount", "close_date", "owner")
     filters = (

@@ -33,7 +33,7 @@ def keys_of(entity: str, actor: Actor, names: tuple[str, ...] = ()) -> Keys:
     """
     seen = view(entities[entity], actor)
     if not seen.can("read"):
-        raise Invalid(f"Your role may not read {seen.entity.label_plural.lower()}.", code="forbidden")
+        raise Invalid(f"Your role may not read {seen.entity.noun_plural}.", code="forbidden")
     fields = [field for field in key_fields(seen) if not names or field.name in names]
     fields += [seen.fields[name] for name in names if name not in {field.name for field in fields}]
     if not names:

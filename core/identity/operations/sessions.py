@@ -235,38 +235,55 @@ def sign_out(actor: Actor, *, now: datetime) -> None:
 
 def _session_of(actor: Actor) -> tuple[UUID, UUID]:
     """The actor's session and person."""
-    if actor.session_id is None or actor.user_id is None:
-        raise Forbidden("An API key has no session; this is for people.", code="session_needed")
-    return actor.session_id, actor.user_id
+    person = _person_of(actor)
+    if actor.session_id is None:
+        raise _session_needed()
+    return actor.session_id, person
 
 
-def change_password(actor: Actor, *, current_password: str, new_password: str, now: datetime) -> None:
+def _person_of(actor: Actor) -> UUID:
+    if actor.api_key_id is not None or actor.user_id is None:
+        raise _session_needed()
+    return actor.user_id
+
+
+def _session_needed() -> Forbidden:
+    return Forbidden("An API key has no session; this is for people.", code="session_needed")
+
+
+def change_password(
+    actor: Actor, *, current_password: str, new_password: str, now: datetime, source: str = "api"
+) -> None:
     """Set a new password and end all other sessions of this person. Commits by itself.
 
+    Whoever is signed in without a session of the API, as in the back office, has all of those ended.
     Raises: Invalid (`wrong_password` and the password rules), TooManyRequests, Forbidden for an API key.
     """
-    kept, person = _session_of(actor)
+    person = _person_of(actor)
     check_readable(current_password, "current_password")
-    with system_context("changing a password", source="api"), unit_of_work():
+    with system_context("changing a password", source=source), unit_of_work():
         user = User.objects.get(pk=person)
     account = throttle.of_account(user.email)
     address = throttle.of_address(context.current().origin.ip)
     throttle.claim([account, address], now)
     is_right, _ = is_password(current_password, user.password)
     if not is_right:
-        _record_failure(user, now, "api")
+        _record_failure(user, now, source)
         raise Invalid(
             faults=[Fault("current_password", "wrong_password", "This is not your current password.")]
         )
     hashed = hash_new_password(new_password, user, "new_password")
 
     def work() -> bool:
-        with system_context("changing a password", source="api"):
+        with system_context("changing a password", source=source):
             if not User.objects.filter(pk=user.pk, password=user.password).update(password=hashed):
                 return False
             throttle.settle(account, address)
-            _revoke(AuthSession.objects.filter(user=user).exclude(pk=kept), "password_changed", now)
-        with actor_context(actor, source="api"):
+            others = AuthSession.objects.filter(user=user)
+            if actor.session_id is not None:
+                others = others.exclude(pk=actor.session_id)
+            _revoke(others, "password_changed", now)
+        with actor_context(actor, source=source):
             record_fact(action="password_changed", entity_type="user", entity_id=user.pk, is_sensitive=True)
         return True
 

@@ -297,7 +297,7 @@ def list_parameters(components: Components, entity: Entity) -> list[Schema]:
 def standard(entity: Entity, action: str) -> Operation | None:
     """What `EntityViewSet` itself serves as `action`."""
     name = entity.name
-    one, many = entity.label.lower(), entity.label_plural.lower()
+    one, many = entity.noun, entity.noun_plural
     article = "an" if one[:1] in "aeio" else "a"
     of = record(name)
 

@@ -11,6 +11,30 @@ document.addEventListener("click", (event) => {
   });
 });
 
+/* Lines under a form: a new one is a copy of the template, named by its place. */
+document.addEventListener("click", (event) => {
+  const adder = event.target.closest("[data-add-line]");
+  if (adder) {
+    const set = adder.closest("[data-lines]");
+    const total = set.querySelector(`[name="${set.dataset.lines}-TOTAL_FORMS"]`);
+    const list = set.querySelector("[data-line-list]");
+    const text = set.querySelector("template").innerHTML.replaceAll("__prefix__", total.value);
+    list.insertAdjacentHTML("beforeend", text);
+    total.value = Number(total.value) + 1;
+    const line = list.lastElementChild;
+    line.dispatchEvent(new CustomEvent("formset:added", { bubbles: true, detail: { formsetName: set.dataset.lines } }));
+    nameControls(line);
+    line.querySelector("select, input:not([type=hidden])").focus();
+  }
+  const dropper = event.target.closest("[data-drop-line]");
+  if (dropper) {
+    /* An untouched new line is left out by the server, so numbers need not close up. */
+    const line = dropper.closest("fieldset");
+    line.closest("[data-lines]").querySelector("[data-add-line]").focus();
+    line.remove();
+  }
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   document.querySelectorAll("details.bo-menu[open]").forEach((menu) => {
