@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.templatetags.static import static
+from kombu import Queue
 
 from config.env import Environment
 from config.home import PROJECT_DIR
@@ -219,6 +220,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
+}
+# Workers read the queues in turn, so that a heap of jobs delays neither the change stream nor the clock.
+CELERY_TASK_DEFAULT_QUEUE = "jobs"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("jobs", "stream", "clock")]
+CELERY_TASK_ROUTES = {
+    "core.run_consumers": {"queue": "stream"},
+    "core.tick": {"queue": "clock"},
+    "core.sweep_jobs": {"queue": "clock"},
+    "core.worker_heartbeat": {"queue": "clock"},
 }
 # The whole schedule is static and kept in memory: each entry rings for rows that are due in the database,
 # so beat has nothing to remember, and no file of it can be damaged by a sudden end.

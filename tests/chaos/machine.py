@@ -218,6 +218,11 @@ class Machine:
         self.kill(name)
         self.start(name, *self._commands[name])
 
+    def revive(self, name: str) -> None:
+        """Start the process again when it gave up by itself, as a supervisor does."""
+        if self._processes[name].poll() is not None:
+            self.restart(name)
+
     def kill_child(self, name: str, number: int) -> bool:
         """Kill one of the processes that this one has started; false when there is none."""
         found = children_of(self._processes[name].pid)

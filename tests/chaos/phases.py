@@ -176,9 +176,13 @@ def longest_gap(times: list[float]) -> float:
 
 
 def _wait_for_web(run: Run) -> None:
-    """Faults are judged one by one: the next comes when both web workers have started again."""
+    """Faults are judged one by one: the next comes when both web workers have started again.
+
+    The server gives up when a worker dies twice within seconds; whoever runs it starts it again.
+    """
 
     def started() -> bool:
+        run.machine.revive("web")
         said = (run.machine.home / "logs" / "web.log").read_text()
         return all(
             said.rfind(f"Started worker-{number}") > said.rfind(f"Spawning worker-{number} ")
@@ -382,7 +386,7 @@ def _work_until_hit(run: Run, api: Api) -> None:
             raise TimeoutError(f"not hit: {run.machine.plan.read_text().split()}")
         _delete_one(run, api, number)
         _enqueue(run, 2)
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def _redis_outage(run: Run, health: list[str]) -> None:

@@ -15,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from redis import Redis
 
+from core.changes.stream import TASK
 from core.identity.models import Company
 from core.jobs import JobCanceled, LeaseLost, NewJob, cancel, enqueue, enqueue_many, operations, retry
 from core.jobs.models import Job
@@ -67,7 +68,7 @@ class TestEnqueue:
             fails()
         with system_context("test"), unit_of_work():
             assert Job.objects.count() == 0
-        assert silent_broker.llen("celery") == 0
+        assert silent_broker.llen("jobs") == 0
 
     def test_refuses_an_unknown_kind(self, company):
         with pytest.raises(KeyError):
@@ -98,7 +99,7 @@ class TestEnqueue:
 
     def test_rings_with_the_id_only(self, company, silent_broker):
         job_id = put(company, payload={"secret": "canary-text"})
-        message = json.loads(silent_broker.lindex("celery", 0))
+        message = json.loads(silent_broker.lindex("jobs", 0))
         assert message["headers"]["task"] == "core.run_job"
         assert json.loads(b64decode(message["body"]))[0] == [str(job_id)]
 
@@ -109,7 +110,7 @@ class TestEnqueue:
             job_id = put(company)
         finally:
             current_app.conf.broker_url = address
-        assert silent_broker.llen("celery") == 0
+        assert silent_broker.llen("jobs") == 0
         assert stored(job_id).state == "open"
 
     def test_writes_many_with_one_statement(self, company, silent_broker, django_assert_num_queries):
@@ -119,7 +120,7 @@ class TestEnqueue:
                 made = enqueue_many(kind="test.effect", jobs=jobs)
             assert len(made) == 250
         # One message, for the sweep.
-        assert silent_broker.llen("celery") == 1
+        assert silent_broker.llen("jobs") == 1
 
     def test_leaves_a_job_that_is_due_later_alone(self, company):
         job_id = put(company, due_at=timezone.now() + timedelta(hours=1))
@@ -267,11 +268,11 @@ class TestLongRunning:
 class TestSweep:
     def test_finds_everything_again_after_redis_was_flushed(self, company, silent_broker: Redis):
         jobs = [put(company) for _ in range(5)]
-        assert silent_broker.llen("celery") == 5
+        assert silent_broker.llen("jobs") == 5
         silent_broker.flushdb()
         assert sweep() == 0, "just rung"
         assert sweep(timezone.now() + operations.RING_AGAIN_AFTER) == 5
-        assert silent_broker.llen("celery") == 5
+        assert silent_broker.llen("jobs") == 5
         for job_id in jobs:
             run_job(job_id)
         assert effects(company) == 5
@@ -293,7 +294,7 @@ class TestSweep:
         for thread in threads:
             thread.join()
         assert sum(rung) == 20
-        assert silent_broker.llen("celery") == 20
+        assert silent_broker.llen("jobs") == 20
 
     def test_leaves_running_and_ended_jobs_alone(self, company, silent_broker):
         running, ended = put(company, "test.chunks"), put(company)
@@ -328,3 +329,13 @@ class TestKilledWorker:
         assert not run_job(job_id, now=later)
         assert effects(company) == 1
         assert stored(job_id).state == "done"
+
+
+def test_a_heap_of_jobs_keeps_neither_the_stream_nor_the_clock_waiting() -> None:
+    queues = {entry.name for entry in current_app.conf.task_queues}
+    queue_of = {
+        name: current_app.amqp.router.route({}, name)["queue"].name
+        for name in ("core.run_job", TASK, "core.tick", "core.sweep_jobs", "core.worker_heartbeat")
+    }
+    assert set(queue_of.values()) == queues
+    assert queue_of["core.run_job"] not in (queue_of[TASK], queue_of["core.tick"])
