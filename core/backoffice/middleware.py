@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.signals import user_logged_in
@@ -86,7 +87,10 @@ class BackOfficeCompanyMiddleware:
             return self._without_company(request)
         request.actor = actor  # type: ignore[attr-defined]
         correlation.identify(user_id=actor.user_id, company_id=actor.company_id)
-        with actor_context(actor, source=SOURCE, origin=origin_of(request)):
+        with (
+            actor_context(actor, source=SOURCE, origin=origin_of(request)),
+            timezone.override(ZoneInfo(actor.zone)),
+        ):
             if request.path_info == reverse("admin:own_password"):
                 # Its operation commits by itself: a wrong password stays counted.
                 return self.get_response(request)
@@ -121,5 +125,5 @@ def find_actor(request: HttpRequest) -> Actor | None:
 def _visitor(user: User, slug: str) -> Actor | None:
     """Staff inside a company that is not theirs: they look and change nothing. The entry has been recorded."""
     with system_context("staff visits a company", source=SOURCE), unit_of_work():
-        company_id = Company.objects.filter(slug=slug, is_active=True).values_list("pk", flat=True).first()
-    return None if company_id is None else Actor(company_id, user.pk, rights=VISITOR_RIGHTS)
+        company = Company.objects.filter(slug=slug, is_active=True).first()
+    return company and Actor(company.pk, user.pk, rights=VISITOR_RIGHTS, zone=company.timezone)

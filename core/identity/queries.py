@@ -29,7 +29,7 @@ LAST_USED_PRECISION = timedelta(minutes=1)
 _SLUG = re.compile(r"[-a-zA-Z0-9_]{1,64}")
 
 _MEMBER = """
-  c.id, c.is_active, c.rights_version, m.id, m.is_active, r.id, r.permissions, r.record_scope
+  c.id, c.is_active, c.rights_version, c.timezone, m.id, m.is_active, r.id, r.permissions, r.record_scope
 """
 _ROLE = """
 LEFT JOIN core_membership m ON m.company_id = c.id AND m.user_id = u.id
@@ -71,6 +71,7 @@ class _Member:
     company_id: UUID | None
     company_is_active: bool
     rights_version: int
+    zone: str
     membership_id: UUID | None
     is_active: bool
     role_id: UUID | None
@@ -134,6 +135,7 @@ def find_actor_by_access_token(token: str, now: datetime, company_slug: str | No
         membership_id=member.membership_id,
         rights=member.rights,
         session_id=claims.session_id,
+        zone=member.zone,
     )
 
 
@@ -181,6 +183,7 @@ def find_actor_by_api_key(key: str, now: datetime, company_slug: str | None = No
         membership_id=member.membership_id,
         rights=Rights(narrowed(owner.permissions, scopes), owner.record_scope, owner.role_id, owner.version),
         api_key_id=key_id,
+        zone=member.zone,
     )
 
 
@@ -196,7 +199,9 @@ def list_actors_of_user(user_id: UUID) -> dict[str, Actor]:
     for slug, *columns in found:
         member = _Member(*columns)
         if member.company_id is not None:
-            actors[slug] = Actor(member.company_id, user_id, member.membership_id, member.rights)
+            actors[slug] = Actor(
+                member.company_id, user_id, member.membership_id, member.rights, zone=member.zone
+            )
     return actors
 
 

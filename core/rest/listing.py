@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core import signing
@@ -116,7 +117,7 @@ def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
             faults.extend(invalid.faults or [Fault("", invalid.code, invalid.detail)])
             return None
 
-    condition = attempt(lambda: parse_params(pairs, view, RESERVED))
+    condition = attempt(lambda: parse_params(pairs, view, RESERVED, zone=ZoneInfo(view.actor.zone)))
     output = attempt(lambda: read_shape(pairs, view))
     ordering = attempt(lambda: _read_ordering(given.get("ordering", view.entity.ordering), view))
     page_size = attempt(lambda: _whole(given, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE))

@@ -43,6 +43,8 @@ class Actor:
     # The log id of the change that caused this work, and how many such steps lie behind it (loop guard).
     cause: int | None = None
     depth: int = 0
+    # The company's time zone, by its IANA name: where the days begin that the actor speaks of.
+    zone: str = "UTC"
 
     @property
     def is_system(self) -> bool:
