@@ -126,4 +126,6 @@ def _visitor(user: User, slug: str) -> Actor | None:
     """Staff inside a company that is not theirs: they look and change nothing. The entry has been recorded."""
     with system_context("staff visits a company", source=SOURCE), unit_of_work():
         company = Company.objects.filter(slug=slug, is_active=True).first()
-    return company and Actor(company.pk, user.pk, rights=VISITOR_RIGHTS, zone=company.timezone)
+    if company is None:
+        return None
+    return Actor(company.pk, user.pk, rights=VISITOR_RIGHTS, zone=company.timezone)
