@@ -321,7 +321,8 @@ def imports_in_progress(actor: Actor) -> Panel | None:
     seen = view("import_job", actor)
     if not seen.can("read"):
         return None
-    running = seen.records().exclude(status__in=jobs.ENDED).order_by("-created_at")[:IN_PROGRESS_SHOWN]
+    under_way = [item.value for item in JobStatus if item not in (*jobs.ENDED, JobStatus.FAILED)]
+    running = seen.records().filter(status__in=under_way).order_by("-created_at")[:IN_PROGRESS_SHOWN]
     lines = []
     for job in running:
         found = queries.get_progress(job)
@@ -331,8 +332,8 @@ def imports_in_progress(actor: Actor) -> Panel | None:
         )
     return Panel(
         "Imports in progress",
-        list_url(seen.entity),
-        "All imports",
+        f"{list_url(seen.entity)}?{urlencode({'status__in': ','.join(under_way)})}",
+        "All under way",
         lines=lines,
         empty="No import is under way.",
     )

@@ -89,9 +89,16 @@ function nameControls(root) {
 }
 
 async function watchProgress(place) {
-  const answer = await fetch(place.dataset.progressUrl, { headers: { Accept: "application/json" } });
-  if (!answer.ok) return;
-  const now = await answer.json();
+  let now;
+  try {
+    const answer = await fetch(place.dataset.progressUrl, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    now = await answer.json();
+  } catch {
+    /* The network is away, or the page is being left. */
+    setTimeout(() => watchProgress(place), 3000);
+    return;
+  }
   if (now.is_over) { location.reload(); return; }
   place.querySelector("[data-progress-text]").textContent = now.text;
   if (now.percent) place.querySelector("progress").value = now.percent;
