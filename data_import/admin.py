@@ -299,6 +299,8 @@ class ImportJobAdmin(EntityAdmin):
         said = f"{found.phase.capitalize()}: {show_number(found.done)}" + (
             f" of {show_number(found.total)} rows" if found.total else " rows"
         )
+        if found.phase == "waiting":
+            said = "Waiting for a worker…"
         return JsonResponse({"percent": percent, "text": said, "is_over": is_over})
 
     def errors_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:

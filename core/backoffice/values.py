@@ -222,6 +222,9 @@ def show_relation(target: Entity, record_id: Any, name: str | None) -> str:
 class Shown:
     """One field of a record as a column of a list or a read-only line of a form."""
 
+    # A template hands it on; only Python calls it, with a record.
+    do_not_call_in_templates = True
+
     def __init__(self, field: Field, *, brief: bool = False) -> None:
         self.field = field
         self.brief = brief

@@ -22,9 +22,9 @@ document.addEventListener("click", (event) => {
     list.insertAdjacentHTML("beforeend", text);
     total.value = Number(total.value) + 1;
     const line = list.lastElementChild;
-    line.dispatchEvent(new CustomEvent("formset:added", { bubbles: true, detail: { formsetName: set.dataset.lines } }));
+    window.django.jQuery(line).find(".unfold-admin-autocomplete").djangoCustomSelect2();
     nameControls(line);
-    line.querySelector("select, input:not([type=hidden])").focus();
+    line.querySelector(".select2-selection, input:not([type=hidden])").focus();
   }
   const dropper = event.target.closest("[data-drop-line]");
   if (dropper) {
