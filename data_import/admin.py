@@ -155,7 +155,8 @@ class ImportJobAdmin(EntityAdmin):
             job.status in (JobStatus.STAGED, JobStatus.UPLOADED) and request.GET.get("step") == "map"
         )
         is_queued = job.status == JobStatus.MAPPED and job.started_at is not None and not job.error
-        is_running = job.status in RUNNING or (is_queued and request.GET.get("step") != "map")
+        is_confirmed = _is_confirmed(job)
+        is_running = job.status in RUNNING or is_confirmed or (is_queued and request.GET.get("step") != "map")
         counts = queries.count_rows(job.company_id, job.pk)
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
@@ -167,10 +168,10 @@ class ImportJobAdmin(EntityAdmin):
             "is_running": is_running,
             "is_done": job.status in DONE,
             "is_ended": job.status in jobs.ENDED,
-            "is_staged": job.status == JobStatus.STAGED and not is_mapping,
+            "is_staged": job.status == JobStatus.STAGED and not is_mapping and not is_running,
             "steps": STEPS,
             "current_step": STEPS[3]
-            if job.status in (*DONE, JobStatus.IMPORTING)
+            if job.status in (*DONE, JobStatus.IMPORTING) or is_confirmed
             else STEPS[2]
             if is_running or (job.status == JobStatus.STAGED and not is_mapping)
             else STEPS[1],
@@ -179,7 +180,7 @@ class ImportJobAdmin(EntityAdmin):
         seen = view(entity, actor_of(request))
         if is_mapping and not is_running:
             context["mapping"] = self._mapping(job, seen)
-        elif job.status == JobStatus.STAGED:
+        elif context["is_staged"]:
             context |= self._plan(job, seen)
         if counts.invalid or counts.failed:
             errors, _ = queries.list_errors(job.company_id, job.pk, ERRORS_SHOWN)
@@ -294,11 +295,14 @@ class ImportJobAdmin(EntityAdmin):
         """How far it is, for the page that watches."""
         job = self.get_record(request, str(record_id))
         found = queries.get_progress(job)
-        is_over = job.status in (JobStatus.STAGED, *jobs.ENDED) or bool(job.error)
+        is_planned = job.status == JobStatus.STAGED and not _is_confirmed(job)
+        is_over = is_planned or job.status in jobs.ENDED or bool(job.error)
         percent = min(100, round(100 * found.done / found.total)) if found.total else 0
         said = f"{found.phase.capitalize()}: {show_number(found.done)}" + (
             f" of {show_number(found.total)} rows" if found.total else " rows"
         )
+        if found.phase == "waiting":
+            said = "Waiting for a worker…"
         return JsonResponse({"percent": percent, "text": said, "is_over": is_over})
 
     def errors_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
@@ -307,6 +311,11 @@ class ImportJobAdmin(EntityAdmin):
         answer = HttpResponse(write_error_report(job).text, content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="errors.csv"'
         return answer
+
+
+def _is_confirmed(job: Any) -> bool:
+    """Whether the plan was said yes to and no worker has begun: the plan stands, and more than it was asked for."""
+    return bool(job.status == JobStatus.STAGED and not job.is_dry_run and not job.error)
 
 
 @admin.register(ImportTemplate)
@@ -321,7 +330,8 @@ def imports_in_progress(actor: Actor) -> Panel | None:
     seen = view("import_job", actor)
     if not seen.can("read"):
         return None
-    running = seen.records().exclude(status__in=jobs.ENDED).order_by("-created_at")[:IN_PROGRESS_SHOWN]
+    under_way = [item.value for item in JobStatus if item not in (*jobs.ENDED, JobStatus.FAILED)]
+    running = seen.records().filter(status__in=under_way).order_by("-created_at")[:IN_PROGRESS_SHOWN]
     lines = []
     for job in running:
         found = queries.get_progress(job)
@@ -331,8 +341,8 @@ def imports_in_progress(actor: Actor) -> Panel | None:
         )
     return Panel(
         "Imports in progress",
-        list_url(seen.entity),
-        "All imports",
+        f"{list_url(seen.entity)}?{urlencode({'status__in': ','.join(under_way)})}",
+        "All under way",
         lines=lines,
         empty="No import is under way.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -143,6 +144,14 @@ def control(field: Field, actor: Actor) -> forms.Field:
     )
 
 
+def _plain(value: Decimal, places: int) -> str:
+    """Without the zeros that only the column's scale adds."""
+    short = value.normalize()
+    exponent = short.as_tuple().exponent
+    digits = -exponent if isinstance(exponent, int) else 0
+    return f"{short:.{max(digits, places)}f}"
+
+
 def as_text(field: Field, value: Any) -> Any:
     """A stored value as its control shows it."""
     if value is None:
@@ -154,6 +163,8 @@ def as_text(field: Field, value: Any) -> Any:
             return timezone.localtime(value).strftime(LOCAL_MINUTE)
         case Kind.DATE:
             return value.isoformat()
+        case Kind.DECIMAL | Kind.MONEY:
+            return _plain(Decimal(value), 2 if field.kind is Kind.MONEY else 0)
         case Kind.TAGS:
             return ", ".join(value)
         case Kind.JSON:

@@ -23,6 +23,14 @@ ACTIONS = {
     "restore": "restored",
     "purge": "erased",
 }
+# Where a change came from, as people call it.
+SOURCES = {
+    "admin": "back office",
+    "api": "API",
+    "task": "background work",
+    "command": "command line",
+    "sql": "database",
+}
 
 
 @dataclass(frozen=True)
@@ -76,13 +84,20 @@ def _entries(seen: EntityView, log: Sequence[Any]) -> list[Entry]:
         Entry(
             at=item.at,
             who=who(item.context, names["user"]),
-            source=item.context.source if item.context is not None else "",
+            source=source_of(item.context),
             action=ACTIONS.get(item.action, item.action.replace("_", " ")),
             changes=_changes(seen, item, names),
             note=item.description or "",
         )
         for item in log
     ]
+
+
+def source_of(context: Any) -> str:
+    """Where a change came from, in words."""
+    if context is None:
+        return ""
+    return SOURCES.get(context.source, context.source.replace("_", " "))
 
 
 def who(context: Any, names: dict[UUID, str]) -> str:

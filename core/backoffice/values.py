@@ -14,7 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
@@ -72,7 +72,7 @@ def show_date(value: date) -> str:
 
 def show_moment(value: datetime) -> str:
     local = timezone.localtime(value)
-    text = format_datetime(local, "d MMM y, HH:mm", locale=_locale.get())
+    text = f"{show_date(local.date())}, {format_time(local, 'HH:mm', locale=_locale.get())}"
     return format_html('<time datetime="{}">{}</time>', local.isoformat(), text)
 
 
@@ -95,7 +95,7 @@ def show(field: Field, value: Any, *, currency: str = "", brief: bool = False) -
         case Kind.INTEGER | Kind.DECIMAL:
             return show_number(value)
         case Kind.DATE:
-            return show_date(value)
+            return format_html('<span class="bo-day">{}</span>', show_date(value))
         case Kind.DATETIME:
             return show_moment(value)
         case Kind.TAGS:
@@ -221,6 +221,9 @@ def show_relation(target: Entity, record_id: Any, name: str | None) -> str:
 
 class Shown:
     """One field of a record as a column of a list or a read-only line of a form."""
+
+    # A template hands it on; only Python calls it, with a record.
+    do_not_call_in_templates = True
 
     def __init__(self, field: Field, *, brief: bool = False) -> None:
         self.field = field

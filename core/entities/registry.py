@@ -268,7 +268,7 @@ def _complete(entity: Entity, said: Fact) -> Field:
     return Field(
         name=said.name,
         kind=kind,
-        label=said.label or said.name.replace("_", " ").capitalize(),
+        label=said.label or _label(said.name),
         column=column.column,
         required=said.required
         if said.required is not None
@@ -298,13 +298,18 @@ def _complete(entity: Entity, said: Fact) -> Field:
     )
 
 
+def _label(name: str) -> str:
+    """The name as people read it; a switch is called by what it switches."""
+    return name.removeprefix("is_").replace("_", " ").capitalize()
+
+
 def _computed(said: Fact) -> Field:
     if said.kind is None:
         raise ValueError(f"{said.name}: a computed field says its kind")
     return Field(
         name=said.name,
         kind=said.kind,
-        label=said.label or said.name.replace("_", " ").capitalize(),
+        label=said.label or _label(said.name),
         column="",
         required=False,
         nullable=True,

@@ -35,7 +35,7 @@ ROLE = register(
             fact("name", key=True, meaning="name"),
             fact("permissions"),
             fact("record_scope"),
-            fact("is_builtin", read_only=True),
+            fact("is_builtin", label="Built-in", read_only=True),
         ),
         writes=Writes(operations.create_roles, operations.update_roles, operations.delete_roles),
         ordering="name",

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils.html import format_html
 
 from core.access import view
-from core.backoffice.values import Shown, name_of, show_moment
+from core.backoffice.values import Shown, name_of, show_moment, show_number
 from core.entities.registry import entity_of_model
 from core.tenancy.context import current
 
@@ -23,6 +23,11 @@ VEGA = "backoffice/vega.js"
 @register.filter
 def moment(value: datetime) -> str:
     return show_moment(value)
+
+
+@register.filter
+def number(value: int) -> str:
+    return show_number(value)
 
 
 @register.filter

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
-from core.access import view
+from core.access import EntityView, view
 from core.backoffice.home import FIGURES, PANELS, Figure, Line, Panel
 from core.backoffice.values import (
     attach_names,
@@ -182,22 +182,36 @@ def pipeline(actor: Actor) -> Panel | None:
     )
 
 
+def _due(actor: Actor, seen: EntityView) -> tuple[QuerySet[Any], str]:
+    """The person's open tasks of the next days and those that are late, and the list that shows them."""
+    last = timezone.localdate() + DUE_WITHIN
+    tasks = seen.records().filter(owner=actor.user_id, status__in=OPEN_TASKS, due_date__lte=last)
+    return tasks, _url("task", owner=actor.user_id, status__in=",".join(OPEN_TASKS), due_date__lte=last)
+
+
+def tasks_due(actor: Actor) -> Sequence[Figure]:
+    """How much the person has to do within a week, and how much of it is late."""
+    seen = view("task", actor)
+    if not seen.can("read") or actor.user_id is None:
+        return []
+    due, url = _due(actor, seen)
+    late = due.filter(due_date__lt=timezone.localdate()).count()
+    note, is_good = (f"{show_number(late)} late", False) if late else ("None is late", None)
+    return [Figure("My tasks due", _counted(due), url, "checklist", note, is_good)]
+
+
 def my_tasks(actor: Actor) -> Panel | None:
     """What the person has to do, the most urgent first."""
     seen = view("task", actor)
     if not seen.can("read") or actor.user_id is None:
         return None
     today = timezone.localdate()
-    due = (
-        seen.records()
-        .filter(owner=actor.user_id, status__in=OPEN_TASKS, due_date__lte=today + DUE_WITHIN)
-        .order_by("due_date", "pk")
-        .only("pk", "subject", "due_date")[:LINES_SHOWN]
-    )
+    due, url = _due(actor, seen)
+    due = due.order_by("due_date", "pk").only("pk", "subject", "due_date")[:LINES_SHOWN]
     return Panel(
         "My tasks due",
-        _url("task", owner=actor.user_id, status__in=",".join(OPEN_TASKS)),
-        "All my tasks",
+        url,
+        "All that are due",
         lines=[
             Line(
                 task.subject,
@@ -243,6 +257,7 @@ def recent_activity(actor: Actor) -> Panel | None:
 
 FIGURES.register("crm.counts", counts)
 FIGURES.register("crm.won", won)
+FIGURES.register("crm.tasks", tasks_due)
 PANELS.register("crm.pipeline", pipeline)
 PANELS.register("crm.tasks", my_tasks)
 PANELS.register("crm.activity", recent_activity)

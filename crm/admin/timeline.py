@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from core.access import EntityView, view
+from core.backoffice.history import SOURCES
 from core.backoffice.record_pages import Event
 from core.backoffice.values import attach_names, record_url, slim
 from core.entities import entities
@@ -105,7 +106,7 @@ def _stages(seen: EntityView, rows: list[Any]) -> list[Event]:
             if row.from_stage_id
             else f"Entered {_name(row, 'to_stage') or 'its first stage'}",
             _name(row, "changed_by"),
-            row.source,
+            SOURCES.get(row.source, row.source),
             f"From {_name(row, 'from_stage')}" if row.from_stage_id else "",
         )
         for row in rows

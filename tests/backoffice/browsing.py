@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,22 @@ class Visitor:
         self.page.get_by_label("E-mail address").fill(email)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("heading", name="Home").wait_for()
+        self.page.get_by_role("heading", name="Home", exact=True).wait_for()
+        self.page.wait_for_load_state("networkidle")
+
+    def choose(self, label: str, term: str, option: str) -> None:
+        """Pick a record by typing into a search select: wait for the answer to what was typed, and for the choice."""
+        page = self.page
+        control = page.get_by_role("combobox", name=re.compile(rf"^{label}\b"))
+        control.click()
+        # Opening asks too; its answer must not come after that of the term.
+        page.locator(
+            ".select2-results__option:not(.loading-results, .select2-results__message)"
+        ).first.wait_for()
+        with page.expect_response(lambda answer: f"term={term}" in answer.url):
+            page.get_by_role("searchbox", name="Search", exact=True).fill(term)
+        page.get_by_role("option", name=option).click()
+        control.filter(has_text=option).wait_for()
 
     def shoot(self, name: str) -> None:
         """A picture for people, where `SCREENSHOTS` names a folder."""

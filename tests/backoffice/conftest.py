@@ -66,7 +66,7 @@ def visitor(live_server: Any, new_context: Any) -> Iterator[Callable[..., Visito
 
     def visit(width: int = 1280, height: int = 900, **options: Any) -> Visitor:
         context = new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         visitors.append(Visitor(context.new_page(), live_server.url))
         return visitors[-1]
 

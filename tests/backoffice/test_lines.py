@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -60,6 +61,11 @@ def lines_of(world: Any, deal: Any) -> tuple[dict[str, str], str]:
 
 
 class TestLines:
+    def test_are_shown_with_their_totals(self, acme, deal, office):
+        page = text_of(office(acme).get(address(deal)))
+        assert "Line 2" in page
+        assert re.findall(r'bo-line-shown">.*?</span> ([\d.]+)', page) == ["100.00", "100.00"]
+
     def test_are_added_changed_and_removed_with_the_deal(self, acme, deal, office):
         client = office(acme)
         with acme.acting() as actor:
@@ -112,7 +118,7 @@ class TestLines:
         assert answer.status_code == 200
         assert lines_of(acme, deal)[0]["Setup"] == "400.00"
         form = answer.context["inline_admin_formsets"][0].formset.forms[0]
-        assert (form["unit_price"].value(), form["quantity"].value()) == ("80", "4.0000")
+        assert (form["unit_price"].value(), form["quantity"].value()) == ("80", "4")
 
     def test_of_another_company_cannot_be_reached(self, acme, globex, deal, office):
         with globex.acting() as actor:

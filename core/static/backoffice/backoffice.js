@@ -22,9 +22,9 @@ document.addEventListener("click", (event) => {
     list.insertAdjacentHTML("beforeend", text);
     total.value = Number(total.value) + 1;
     const line = list.lastElementChild;
-    line.dispatchEvent(new CustomEvent("formset:added", { bubbles: true, detail: { formsetName: set.dataset.lines } }));
+    window.django.jQuery(line).find(".unfold-admin-autocomplete").djangoCustomSelect2();
     nameControls(line);
-    line.querySelector("select, input:not([type=hidden])").focus();
+    line.querySelector(".select2-selection, input:not([type=hidden])").focus();
   }
   const dropper = event.target.closest("[data-drop-line]");
   if (dropper) {
@@ -89,9 +89,16 @@ function nameControls(root) {
 }
 
 async function watchProgress(place) {
-  const answer = await fetch(place.dataset.progressUrl, { headers: { Accept: "application/json" } });
-  if (!answer.ok) return;
-  const now = await answer.json();
+  let now;
+  try {
+    const answer = await fetch(place.dataset.progressUrl, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    now = await answer.json();
+  } catch {
+    /* The network is away, or the page is being left. */
+    setTimeout(() => watchProgress(place), 3000);
+    return;
+  }
   if (now.is_over) { location.reload(); return; }
   place.querySelector("[data-progress-text]").textContent = now.text;
   if (now.percent) place.querySelector("progress").value = now.percent;
