@@ -56,7 +56,7 @@ class PersonAdmin(EntityAdmin):
         return record.membership_id
 
     def extra_urls(self, named: Any) -> list[Any]:
-        return [named("<uuid:record_id>/set-password/", self.password_view, "set_password")]
+        return [named("<uuid:record_id>/password/", self.password_view, "set_password")]
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
         if not self.has_change_permission(request):
