@@ -47,12 +47,12 @@ MIDDLEWARE = [
     "core.rest.paths.ApiPathMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "core.backoffice.cookies.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "core.backoffice.cookies.CsrfViewMiddleware",
+    "core.backoffice.cookies.AuthenticationMiddleware",
     "core.backoffice.middleware.BackOfficeCompanyMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "core.backoffice.cookies.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
