@@ -150,4 +150,4 @@ class TestDocumentAndService:
         )
         item = next(item for item in documented() if item[2].name == "GET /metadata/entities/")
         with pytest.raises((Failure, FailureGroup)):
-            exercise(api, *item, rooms, 5)
+            exercise(api, *item, rooms, 25)

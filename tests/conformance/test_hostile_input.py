@@ -469,7 +469,10 @@ class TestCursors:
         for text in altered:
             answer = rooms.send(call.asking(cursor=text))
             assert (answer.status, answer.json()["errors"][0]["code"]) == (400, "bad_cursor"), text
-        other = rooms.send(call.asking(cursor=cursor, ordering="-id"))
+        assert operation.entity is not None
+        order = operation.entity.ordering.split(",")
+        reverse = ",".join(name[1:] if name.startswith("-") else f"-{name}" for name in order)
+        other = rooms.send(call.asking(cursor=cursor, ordering=reverse))
         assert (other.status, other.json()["errors"][0]["code"]) == (400, "bad_cursor")
 
 

@@ -82,6 +82,24 @@ class TestRoles:
         assert again["Idempotency-Replayed"] == "true"
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
+    def test_keep_an_idempotency_key_to_whoever_used_it(self, acme: World) -> None:
+        place, body, key = "/api/v1/leads/", {"last_name": "Doe"}, {"HTTP_IDEMPOTENCY_KEY": "k1"}
+        mine = acme.client("manager").post(place, body, **key)
+        others = acme.client("sales").post(place, body, **key)
+
+        assert (mine.status_code, others.status_code) == (201, 201)
+        assert mine.json()["id"] != others.json()["id"]
+
+    def test_replay_nothing_to_whom_the_right_was_taken(self, acme: World) -> None:
+        client, body = acme.client("sales"), {"last_name": "Doe"}
+        assert client.post("/api/v1/leads/", body, HTTP_IDEMPOTENCY_KEY="k1").status_code == 201
+        role = acme.role("sales")
+        changed = acme.client().patch(f"/api/v1/roles/{role.pk}/", {"permissions": ["read"]})
+        assert changed.status_code == 200
+        again = client.post("/api/v1/leads/", body, HTTP_IDEMPOTENCY_KEY="k1")
+
+        assert (again.status_code, again.json()["code"]) == (403, "forbidden")
+
     @pytest.mark.parametrize(
         ("body", "code"),
         [
