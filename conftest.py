@@ -14,8 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    is_worker = hasattr(config, "workerinput")
-    if is_worker or config.option.collectonly:
+    is_controller = not hasattr(config, "workerinput") and bool(config.getoption("numprocesses", None))
+    if is_controller or config.option.collectonly:
         return
     servers = embedded.for_settings(os.environ["DJANGO_SETTINGS_MODULE"])
     if not any(status.pid for status in servers.status()):

@@ -19,9 +19,14 @@ _POSTGRES_SOCKET = ".s.PGSQL.5432"
 
 
 def home_for(settings_module: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The home folder: `CRM_HOME` or `.local` in the checkout; tests get their own one inside it."""
+    """The home folder: `CRM_HOME` or `.local` in the checkout; each process of tests gets its own one inside it.
+
+    Transactions of all databases of a cluster hold back the change stream, so parallel tests share none.
+    """
     home = Path(environ.get("CRM_HOME") or PROJECT_DIR / ".local").expanduser().absolute()
-    return home / "test" if settings_module.endswith(".test") else home
+    if not settings_module.endswith(".test"):
+        return home
+    return home / "-".join(filter(None, ("test", environ.get("PYTEST_XDIST_WORKER"))))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 from config.settings.local import *  # noqa: F403 - see local.py
 from config.settings.local import REDIS_URL, caches, celery_url
 
-# Parallel test processes share the servers but neither the database (Django numbers it) nor Redis.
+# Where parallel test processes were given servers, they share neither the database (Django numbers it) nor Redis.
 _process_number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or "0"
 REDIS_URL = f"{REDIS_URL.partition('?')[0]}?db={int(_process_number) % 16}"
 CACHES = caches(REDIS_URL)
