@@ -184,8 +184,10 @@ def _wait_for_web(run: Run) -> None:
     def started() -> bool:
         run.machine.revive("web")
         said = (run.machine.home / "logs" / "web.log").read_text()
+        ends = said.rfind("Shutting down granian")
         return all(
-            said.rfind(f"Started worker-{number}") > said.rfind(f"Spawning worker-{number} ")
+            said.rfind(f"Started worker-{number}")
+            > max(ends, said.rfind(f"Spawning worker-{number} "), said.rfind(f"exit from worker-{number}"))
             for number in (1, 2)
         )
 
