@@ -25,3 +25,12 @@ def address_facts(prefix: str = "", pii: bool = False) -> tuple[Any, ...]:
         *(fact(f"{prefix}{part}", pii=pii) for part in parts),
         fact(f"{prefix}country", kind=Kind.COUNTRY),
     )
+
+
+def person_reach_facts() -> tuple[Any, ...]:
+    """How a person is reached: the same for a lead as for the contact it becomes."""
+    return (
+        fact("email", kind=Kind.EMAIL, pii=True, key=True, search="A", meaning="email", folded="email_norm"),
+        fact("phone", kind=Kind.PHONE, pii=True, search="B", meaning="phone"),
+        fact("mobile", kind=Kind.PHONE, pii=True, search="B"),
+    )

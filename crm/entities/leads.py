@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
 from core.entities.kinds import Kind
 from crm import operations
-from crm.entities.facts import address_facts, became, changed_field
+from crm.entities.facts import address_facts, became, changed_field, person_reach_facts
 from crm.models.choices import LEAD_STATUS_TYPES, LeadStatusType
 
 _LEAD_STATUS_TYPE = " ".join(f"WHEN '{status}' THEN '{kind}'" for status, kind in LEAD_STATUS_TYPES.items())
@@ -23,17 +23,7 @@ LEAD = register(
             fact("full_name", pii=True, meaning="name"),
             fact("company_name", search="A", meaning="company_name"),
             fact("title", search="B"),
-            fact(
-                "email",
-                kind=Kind.EMAIL,
-                pii=True,
-                key=True,
-                search="A",
-                meaning="email",
-                folded="email_norm",
-            ),
-            fact("phone", kind=Kind.PHONE, pii=True, search="B", meaning="phone"),
-            fact("mobile", kind=Kind.PHONE, pii=True, search="B"),
+            *person_reach_facts(),
             fact("website", kind=Kind.URL, search="B", meaning="website"),
             fact("website_domain", description="Host of the website, for matching."),
             *address_facts(),

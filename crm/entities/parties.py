@@ -8,7 +8,7 @@ from typing import Any
 from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
 from core.entities.kinds import Kind
 from crm import operations
-from crm.entities.facts import address_facts
+from crm.entities.facts import address_facts, person_reach_facts
 
 
 def _opted_out(changed: frozenset[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -71,17 +71,7 @@ CONTACT = register(
             fact("title", search="B"),
             fact("department"),
             fact("reports_to"),
-            fact(
-                "email",
-                kind=Kind.EMAIL,
-                pii=True,
-                key=True,
-                search="A",
-                meaning="email",
-                folded="email_norm",
-            ),
-            fact("phone", kind=Kind.PHONE, pii=True, search="B", meaning="phone"),
-            fact("mobile", kind=Kind.PHONE, pii=True, search="B"),
+            *person_reach_facts(),
             fact("lead_source", meaning="source"),
             fact("lifecycle_stage"),
             fact("birth_date", pii=True),
