@@ -6,6 +6,7 @@ import sys
 
 # These look at code only, or start and stop the servers themselves.
 WITHOUT_SERVERS = {
+    "build_reference",
     "check",
     "collectstatic",
     "help",

@@ -24,13 +24,17 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no goal {', '.join(unknown)}; there are {', '.join(goals)}")
     from benchmarks import report, world
+    from config import embedded
 
-    world.prepare()
-    for name in options.goals or goals:
-        sections = goals[name]()
-        for section in sections:
-            report.show(section)
-        report.keep(name, sections)
+    try:
+        world.prepare()
+        for name in options.goals or goals:
+            sections = goals[name]()
+            for section in sections:
+                report.show(section)
+            report.keep(name, sections)
+    finally:
+        embedded.for_settings(SETTINGS).stop_all()
 
 
 def _enter_home() -> None:

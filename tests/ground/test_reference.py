@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from config import reference
+from config.home import PROJECT_DIR
 from core.entities import entities
 
 
@@ -18,3 +24,16 @@ def test_names_every_entity_and_error_code() -> None:
     assert "| `not_an_email` |" in pages["error-codes.md"]
     assert "`JWT_KEYS`" in pages["settings.md"]
     assert "`/api/v1/auth/login/`" in pages["endpoints.md"]
+
+
+def test_is_built_from_the_code_alone(tmp_path: Path) -> None:
+    """Checking leaves no server running and no home behind."""
+    home = tmp_path / "home"
+    environment = {**os.environ, "CRM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "config.settings.local"}
+    subprocess.run(
+        [sys.executable, "manage.py", "build_reference", "--check"],
+        cwd=PROJECT_DIR,
+        env={name: value for name, value in environment.items() if name not in ("DATABASE_URL", "REDIS_URL")},
+        check=True,
+    )
+    assert not home.exists()
