@@ -1,4 +1,4 @@
-"""Records as JSON, built by PostgreSQL in one statement. Compiled once per (entity, modes, fields).
+"""Records as JSON, read by one statement that renders each value. Compiled once per (entity, modes, fields).
 
 List, detail, export, stream and webhook render through here. `tests/core/access/test_output.py` holds a plain Python
 renderer against it.
@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import QuerySet
 
 from core.entities import entities
+from core.entities.kinds import Kind
 from core.entities.registry import Field
 from core.tenancy import context
 
@@ -30,11 +32,22 @@ Extra = tuple[str, ...]
 Compiled = tuple[str, tuple[Any, ...]]
 
 
+# A record as JSON in UTF-8, and the columns asked for beside it.
+Document = tuple[Any, ...]
+
+
 @lru_cache(maxsize=2048)
-def _document_sql(entity_name: str, names: tuple[str, ...]) -> str:
+def _values_sql(entity_name: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What a statement over the rows `p` selects for each field."""
     entity = entities[entity_name]
-    columns = ", ".join(f'{_rendered(entity.fields[name])} AS "{name}"' for name in names)
-    return f"(SELECT row_to_json(x)::text FROM (SELECT {columns}) x)" if names else "'{}'"
+    return tuple(_rendered(entity.fields[name]) for name in names)
+
+
+@lru_cache(maxsize=2048)
+def _json_places(entity_name: str, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of the values are JSON already."""
+    entity = entities[entity_name]
+    return tuple(place for place, name in enumerate(names) if entity.fields[name].kind is Kind.JSON)
 
 
 def _rendered(field: Field) -> str:
@@ -91,36 +104,37 @@ class Output:
     fields: tuple[str, ...]
     expand: tuple[str, ...] = ()
 
-    def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[tuple[Any, ...]]:
-        """Each record of the queryset, in its order, as `(JSON text, *extra columns)`. One statement, plus one for each
+    def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[Document]:
+        """Each record of the queryset, in its order, as `(JSON, *extra columns)`. One statement, plus one for each
         expanded relation."""
         return self.documents_of(rows_of(queryset), extra)
 
-    def documents_of(self, compiled: Compiled | None, extra: Extra = ()) -> list[tuple[Any, ...]]:
+    def documents_of(self, compiled: Compiled | None, extra: Extra = ()) -> list[Document]:
         """`documents` of a query that is compiled already."""
         if compiled is None:
             return []
         inner, params = compiled
-        relations = tuple(self.view.entity.fields[name].column for name in self.expand)
-        picked = "".join(f", {_picked(name)}" for name in (*extra, *relations))
-        sql = f"SELECT {_document_sql(self.view.entity.name, self.fields)}{picked} FROM ({inner}) p"
-        rows = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
-        if not relations:
-            return rows
-        return self._with_details(rows, len(extra))
+        entity, names = self.view.entity, self.fields
+        relations = tuple(entity.fields[name].column for name in self.expand)
+        picked = [*_values_sql(entity.name, names), *(_picked(name) for name in (*extra, *relations))]
+        rows = connection.fetch_prepared(  # type: ignore[attr-defined]
+            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p", params
+        )
+        return self._written(rows, len(names) + len(extra))
 
-    def texts(self, queryset: QuerySet[Any]) -> list[str]:
+    def texts(self, queryset: QuerySet[Any]) -> list[bytes]:
+        """Only the JSON of `documents`."""
         return [row[0] for row in self.documents(queryset)]
 
-    def record(self, record_id: UUID, extra: Extra = ()) -> tuple[Any, ...]:
-        """The `(JSON text, *extra columns)` of one record the actor sees, also from the recycle bin."""
+    def record(self, record_id: UUID, extra: Extra = ()) -> Document:
+        """The `(JSON, *extra columns)` of one record the actor sees, also from the recycle bin."""
         company_id = context.current().company_id
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
         named = tuple(record_id if value == _SOME_ID else value for value in params)
         [row] = self.documents_of((sql, named), extra)
         return row
 
-    def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[str]:
+    def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:
         """Documents of any number of records in bounded memory, in id order."""
         last: UUID | None = None
         while True:
@@ -132,18 +146,30 @@ class Output:
                 return
             last = rows[-1][1]
 
-    def _with_details(self, rows: list[tuple[Any, ...]], extras: int) -> list[tuple[Any, ...]]:
-        details: list[dict[UUID, str]] = []
-        for place, name in enumerate(self.expand):
-            ids = {row[1 + extras + place] for row in rows} - {None}
-            related = self.view.related(name)
-            inlined = related.output().documents(related.records().filter(pk__in=ids), ("id",)) if ids else []
-            details.append({record_id: text for text, record_id in inlined})
-        complete = []
+    def _written(self, rows: list[tuple[Any, ...]], relations_at: int) -> list[Document]:
+        """The rows' values as JSON, the expanded relations inside. What is behind the values stays as it is."""
+        names, end = self.fields, len(self.fields)
+        jsons = _json_places(self.view.entity.name, names)
+        details = self._details(rows, relations_at)
+        written = []
         for row in rows:
-            text = row[0]
-            for place, name in enumerate(self.expand):
-                detail = details[place].get(row[1 + extras + place], "null")
-                text = f'{text[:-1]}{"," if len(text) > 2 else ""}"{name}_detail":{detail}}}'
-            complete.append((text, *row[1 : 1 + extras]))
-        return complete
+            document = dict(zip(names, row, strict=False))
+            for place in jsons:
+                if row[place] is not None:
+                    document[names[place]] = orjson.Fragment(row[place])
+            for place, (name, known) in enumerate(details, relations_at):
+                document[f"{name}_detail"] = known.get(row[place])
+            written.append((orjson.dumps(document), *row[end:relations_at]))
+        return written
+
+    def _details(
+        self, rows: list[tuple[Any, ...]], relations_at: int
+    ) -> list[tuple[str, dict[UUID, orjson.Fragment]]]:
+        """For each expanded relation the related records by id, as JSON."""
+        details = []
+        for place, name in enumerate(self.expand, relations_at):
+            ids = {row[place] for row in rows} - {None}
+            related = self.view.related(name)
+            found = related.output().documents(related.records().filter(pk__in=ids), ("id",)) if ids else []
+            details.append((name, {record_id: orjson.Fragment(text) for text, record_id in found}))
+        return details

@@ -76,7 +76,9 @@ NULLNESS = frozenset({"is_null", "is_not_null"})
 
 @dataclass(frozen=True, slots=True)
 class KindType:
-    """How one kind behaves. `from_json` takes a decoded JSON value, `from_text` a query parameter or a file's cell."""
+    """How one kind behaves. `from_json` takes a decoded JSON value, `from_text` a query parameter or a file's cell; `render`
+    gives the SQL of what JSON shows, which the driver hands over as a text, a whole number, a boolean or a list of texts
+    (JSON itself as its text)."""
 
     from_json: Callable[[Field, Any], Any]
     from_text: Callable[[Field, str], Any]
@@ -294,9 +296,9 @@ KINDS: dict[Kind, KindType] = {
     Kind.BOOLEAN: KindType(_boolean, _boolean_text, IDENTIFIED, _plain, "boolean"),
     Kind.DATE: KindType(_date, _date, COMPARED, _as_text, "date"),
     Kind.DATETIME: KindType(_datetime, _datetime_text, COMPARED, _utc, "timestamptz"),
-    Kind.UUID: KindType(_uuid, _uuid, IDENTIFIED, _plain, "uuid"),
-    Kind.RELATION: KindType(_uuid, _uuid, IDENTIFIED, _plain, "uuid"),
-    Kind.PERSON: KindType(_uuid, _uuid, IDENTIFIED, _plain, "uuid"),
+    Kind.UUID: KindType(_uuid, _uuid, IDENTIFIED, _as_text, "uuid"),
+    Kind.RELATION: KindType(_uuid, _uuid, IDENTIFIED, _as_text, "uuid"),
+    Kind.PERSON: KindType(_uuid, _uuid, IDENTIFIED, _as_text, "uuid"),
     Kind.TAGS: KindType(_tags, _tags_text, HELD, _plain, "text[]"),
-    Kind.JSON: KindType(_json, _no_text_form, NULLNESS, _plain, "jsonb"),
+    Kind.JSON: KindType(_json, _no_text_form, NULLNESS, _as_text, "jsonb"),
 }

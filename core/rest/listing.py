@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+import orjson
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import EmptyResultSet
@@ -342,6 +343,6 @@ def _encoded(pairs: tuple[tuple[str, str], ...]) -> str:
     return urlencode(pairs)
 
 
-def _page(head: dict[str, Any], documents: list[str]) -> Page:
-    opening = json.dumps(head)[:-1]
-    return Page(f'{opening}, "results": [{",".join(documents)}]}}'.encode())
+def _page(head: dict[str, Any], documents: list[bytes]) -> Page:
+    opening = orjson.dumps(head)[:-1]
+    return Page(b"".join((opening, b',"results":[', b",".join(documents), b"]}")))
