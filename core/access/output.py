@@ -109,8 +109,10 @@ class Output:
         expanded relation."""
         return self.documents_of(rows_of(queryset), extra)
 
-    def documents_of(self, compiled: Compiled | None, extra: Extra = ()) -> list[Document]:
-        """`documents` of a query that is compiled already."""
+    def documents_of(
+        self, compiled: Compiled | None, extra: Extra = (), *, last: bool = False
+    ) -> list[Document]:
+        """`documents` of a query that is compiled already; the `last` statement of its transaction ends it."""
         if compiled is None:
             return []
         inner, params = compiled
@@ -118,7 +120,7 @@ class Output:
         relations = tuple(entity.fields[name].column for name in self.expand)
         picked = [*_values_sql(entity.name, names), *(_picked(name) for name in (*extra, *relations))]
         rows = connection.fetch_prepared(  # type: ignore[attr-defined]
-            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p", params
+            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p", params, last=last and not relations
         )
         return self._written(rows, len(names) + len(extra))
 
@@ -126,12 +128,12 @@ class Output:
         """Only the JSON of `documents`."""
         return [row[0] for row in self.documents(queryset)]
 
-    def record(self, record_id: UUID, extra: Extra = ()) -> Document:
-        """The `(JSON, *extra columns)` of one record the actor sees, also from the recycle bin."""
+    def record(self, record_id: UUID, extra: Extra = (), *, last: bool = False) -> Document:
+        """The `(JSON, *extra columns)` of one record the actor sees, also from the recycle bin. `last` as above."""
         company_id = context.current().company_id
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
         named = tuple(record_id if value == _SOME_ID else value for value in params)
-        [row] = self.documents_of((sql, named), extra)
+        [row] = self.documents_of((sql, named), extra, last=last)
         return row
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:

@@ -104,9 +104,19 @@ def _fetch(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     return connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
 
 
-def find_actor_by_access_token(token: str, now: datetime, company_slug: str | None = None) -> Actor:
+# What the session of an access token said when it was last read, by what it was asked. Never an answer: the statement
+# runs again with each request, and other rows than these undo all that was built on them.
+_remembered: dict[tuple[str, tuple[Any, ...]], list[tuple[Any, ...]]] = {}
+MAX_REMEMBERED = 10_000
+
+
+def find_actor_by_access_token(
+    token: str, now: datetime, company_slug: str | None = None, *, deferred: bool = False
+) -> Actor:
     """The actor of an access token; with `company_slug`, the same person in that company. One statement.
 
+    `deferred`, in a transaction: the actor may be the remembered one, and the statement runs with the next one, which then
+    raises PremiseFailed unless nothing has changed. The caller ends with `connection.settle()`.
     Raises: NotSignedIn (`token_invalid`, `token_expired`, `session_ended`), Forbidden (`not_a_member`).
     """
     claims = tokens.decode_access(token, keys=settings.JWT_KEYS, now=now)
@@ -119,8 +129,7 @@ def find_actor_by_access_token(token: str, now: datetime, company_slug: str | No
     if company_slug is not None:
         # A text that cannot be a slug is nobody's.
         sql, params["slug"] = _BY_SESSION_AND_SLUG, company_slug if _SLUG.fullmatch(company_slug) else ""
-    with _across_companies("reading a session"):
-        found = _fetch(sql, params)
+    found = _session_rows(sql, params, deferred)
     if not found:
         raise _ended()
     revoked_at, expires_at, is_alive, *columns = found[0]
@@ -137,6 +146,20 @@ def find_actor_by_access_token(token: str, now: datetime, company_slug: str | No
         session_id=claims.session_id,
         zone=member.zone,
     )
+
+
+def _session_rows(sql: str, params: dict[str, Any], deferred: bool) -> list[tuple[Any, ...]]:
+    key = sql, tuple(params.values())
+    known = _remembered.get(key)
+    if deferred and known:
+        connection.assume(sql, params, known, lambda: _remembered.pop(key, None))  # type: ignore[attr-defined]
+        return known
+    with _across_companies("reading a session"):
+        found = _fetch(sql, params)
+    if len(_remembered) >= MAX_REMEMBERED:
+        _remembered.clear()
+    _remembered[key] = found
+    return found
 
 
 def _ended() -> NotSignedIn:

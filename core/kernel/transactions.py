@@ -59,6 +59,7 @@ def retried(work: Callable[[], T]) -> T:
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic():
+                connection.ends_with_work = True  # type: ignore[attr-defined]
                 return work()
         except OperationalError as error:
             if sql_state(error) not in RETRIED_STATES or attempt == MAX_ATTEMPTS:

@@ -229,7 +229,10 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     stop = start + query.page_size + 1
     if records is None and query.is_plain:
         queryset = None
-        rows = query.output.documents_of(plain_rows(*query.plain_key(), start, stop))
+        counted = _large_counts.get(query.plain_key(), (0, 0.0))[1] > time.monotonic()
+        rows = query.output.documents_of(
+            plain_rows(*query.plain_key(), start, stop), last=counted and not query.exact_count
+        )
     else:
         queryset = query.queryset(records)
         rows = query.output.documents(queryset[start:stop])
@@ -306,7 +309,7 @@ def _cursor_page(
         else:
             compiled = plain_rows(*query.plain_key(), 0, query.page_size + 1)
     if compiled is not None:
-        rows = query.output.documents_of(compiled, columns)
+        rows = query.output.documents_of(compiled, columns, last=True)
     else:
         found = (query.view.records() if records is None else records).filter(query.filters)
         if cursor.values:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -25,6 +26,7 @@ from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
+from core.tenancy.postgresql.prepared import PremiseFailed
 
 API_VERSION = "v1"
 ACCEPTED_VERSIONS = {"v1", "1"}
@@ -67,9 +69,16 @@ class ApiView(APIView):
         self.headers = {}
         self.now = timezone.now()
         incoming = self.request = self.initialize_request(request, *args, **kwargs)
+        pristine = dict(self.__dict__)
         answer: Any
         try:
-            answer = self._answer(incoming)
+            try:
+                answer = self._answer(incoming)
+            except PremiseFailed:
+                # The session has changed since it was last read. All that was done was undone; now it is read first.
+                self.__dict__ = pristine
+                del incoming._user, incoming._auth  # type: ignore[attr-defined]
+                answer = self._answer(incoming)
         except Exception as error:
             answer = self.handle_exception(error)
         self.response = self.finalize_response(incoming, answer, *args, **kwargs)
@@ -112,12 +121,24 @@ class ApiView(APIView):
             actor: Any = request.auth
             self.actor = actor
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
-            with actor_context(self.actor, source="api", origin=origin):
+            with actor_context(self.actor, source="api", origin=origin), self._settled():
                 if is_served:
                     self.check_right()
                 return self._once(request, handler)
 
         return work() if self.commits_itself else retried(work)
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Neither an answer nor a refusal leaves the block before the caller's session was looked at."""
+        try:
+            yield
+        except PremiseFailed:
+            raise
+        except Exception:
+            connection.settle()  # type: ignore[attr-defined]
+            raise
+        connection.settle()  # type: ignore[attr-defined]
 
     def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         def act() -> HttpResponseBase:

@@ -182,7 +182,9 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
         output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
-        text, version = output.record(record_id, ("version",))
+        # An answer that is kept for its Idempotency-Key is written after this.
+        last = "Idempotency-Key" not in self.request.headers
+        text, version = output.record(record_id, ("version",), last=last)
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
             answer = HttpResponse(status=304)

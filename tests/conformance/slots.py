@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -229,8 +230,8 @@ def _text_of(rooms: Rooms, entity: Entity, name: str) -> str:
         with rooms.globex.world.acting() as actor:
             records = view(entity, actor).records().filter(pk=rooms.globex.record(entity.name))
             [text] = view(entity, actor).output([name]).texts(records)
-        found = re.fullmatch(r'{"[^"]+": ?"(.*)"}', text)
-        rooms.texts[key] = found[1] if found else ""
+        value = json.loads(text)[name]
+        rooms.texts[key] = value if isinstance(value, str) else ""
     return rooms.texts[key]
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import OperationalError, ProgrammingError, connections
 from django.db.backends.postgresql import base, operations
 from psycopg.errors import InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
-from core.tenancy.postgresql.prepared import Params, PreparedStatements, Statement
+from core.tenancy.postgresql.prepared import Params, Premise, PreparedStatements, Statement
 
 APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
@@ -82,12 +82,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         # The context the open transaction knows; None when it must be told before its next statement.
         self._told: context.Context | None = None
+        # The open transaction is one piece of work (`retried`) and no part of a larger one: its last statement may end it.
+        self.ends_with_work = False
+        # The last statement of the transaction has run, and its end with it.
+        self._ended = False
+        # What the open transaction takes for granted, and the context to look at it in.
+        self._premise: tuple[Premise, context.Context] | None = None
 
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
-        self._told = None
+        self._told = self._premise = None
+        self._ended = self.ends_with_work = False
 
     def _cursor(self, name: str | None = None) -> Any:
         self.ensure_connection()
@@ -98,22 +105,55 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Tell the open transaction the context of this moment, unless it knows."""
         untold = self._untold()
         if untold:
-            with self.wrap_database_errors:
-                self._statements.fetch(*untold)
-            self._told = context.current()
+            self._run(*untold)
 
     def _untold(self) -> list[Statement]:
-        """What the transaction must be told before its next statement."""
+        """What the transaction must be told, and what it must look at, before its next statement."""
+        if self._ended:
+            raise ProgrammingError("A statement comes behind the last one of the transaction.")
         now = context.current()
-        if self._told is now or self.get_autocommit():
+        if (self._told is now and self._premise is None) or self.get_autocommit():
             return []
         if self.connection.info.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return []
+        if self._premise is None:
+            return [self._binding(now)]
+        premise, its_context = self._premise
+        return [self._binding(its_context), premise.statement, self._binding(now)]
+
+    def _binding(self, told: context.Context) -> Statement:
         role = "none"
         if self._restricted:
-            role = PLATFORM_ROLE if now.system else APP_ROLE
-        return [(_BIND, (str(now.company_id or ""), now.for_database(), role), True)]
+            role = PLATFORM_ROLE if told.system else APP_ROLE
+        return _BIND, (str(told.company_id or ""), told.for_database(), role), True
+
+    def _run(self, *statements: Statement, commit: bool = False) -> list[tuple[Any, ...]]:
+        """Rows of the last statement, run behind what the transaction must be told."""
+        premise, self._premise = self._premise and self._premise[0], None
+        with self.wrap_database_errors:
+            rows = self._statements.fetch(*statements, premise=premise, commit=commit)
+        self._told, self._ended = context.current(), commit
+        return rows
+
+    def assume(
+        self, sql: str, params: Params, rows: list[tuple[Any, ...]], otherwise: Callable[[], None]
+    ) -> None:
+        """Take it for granted, in this transaction, that the statement has these rows in this context; it runs in the round
+        trip of the next statement, before it, which raises PremiseFailed (after `otherwise()`) if it has others.
+
+        Whoever assumes calls `settle` before anything leaves the transaction. A read-only statement, please.
+        """
+        self.settle()
+        self._premise = Premise((sql, params, True), rows, otherwise), context.current()
+
+    def settle(self) -> None:
+        """Look at what is taken for granted, if no statement has done so yet.
+
+        Raises: PremiseFailed.
+        """
+        if self._premise is not None:
+            self._tell_context()
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)  # type: ignore[misc]
@@ -121,21 +161,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._told = None
 
     def fetch_prepared(
-        self, sql: str, params: Params = None, *, prepare: bool = True, before: Sequence[Statement] = ()
+        self,
+        sql: str,
+        params: Params = None,
+        *,
+        prepare: bool = True,
+        before: Sequence[Statement] = (),
+        last: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
 
         `prepare=False` for one whose work the parameters do not show: it is planned each time. The statements `before` run
-        first, in the same round trip; each sees what those before it wrote.
+        first, in the same round trip; each sees what those before it wrote. After the `last` one the transaction is
+        committed in that round trip, if it is a piece of work of its own; a statement that comes nevertheless is an error.
         """
         self.validate_no_broken_transaction()
         self.ensure_connection()
         started = time.monotonic()
-        with self.wrap_database_errors:
-            rows = self._statements.fetch(*self._untold(), *before, (sql, params, prepare))
-        self._told = context.current()
+        assumed = self._premise
+        commit = last and self.ends_with_work and not self.savepoint_ids
+        rows = self._run(*self._untold(), *before, (sql, params, prepare), commit=commit)
         if self.queries_logged:
-            self.queries_log.extend({"sql": earlier, "time": "0.000"} for earlier, _, _ in before)
+            earlier = ([assumed[0].statement] if assumed else []) + [*before]
+            self.queries_log.extend({"sql": text, "time": "0.000"} for text, _, _ in earlier)
             self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
         return rows
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import count
 from typing import Any
@@ -34,6 +35,20 @@ Statement = tuple[str, Params, bool]
 
 # The statement and the types of its parameters.
 _Key = tuple[bytes, tuple[int, ...]]
+
+
+class PremiseFailed(Exception):
+    """What was taken for granted is not so; nothing that followed from it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Premise:
+    """The rows that a statement is taken to have, until it is run with the next one."""
+
+    statement: Statement
+    rows: list[tuple[Any, ...]]
+    # Told when the premise fails, so that it is not taken for granted again.
+    otherwise: Callable[[], None]
 
 
 @lru_cache(maxsize=4096)
@@ -66,23 +81,29 @@ class PreparedStatements:
         self._unneeded: list[bytes] = []
         self._numbers = count(1)
 
-    def fetch(self, *statements: Statement) -> list[tuple[Any, ...]]:
-        """Run the statements in one round trip and return the rows of the last. Starts the transaction if need be.
+    def fetch(
+        self, *statements: Statement, premise: Premise | None = None, commit: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Run the statements in one round trip and return the rows of the last. Starts the transaction if need be, and
+        with `commit` ends it.
 
         A statement with large parameters, or one that may not be prepared, is planned for its values.
-        Raises: psycopg.Error of the first that failed; those behind it did not run.
+        Raises: psycopg.Error of the first that failed, and those behind it did not run; PremiseFailed when the statement
+        of the premise, one of these, has other rows.
         """
         wire = self._connection.pgconn
         sending: list[Callable[[], None]] = []
         # What is prepared and what is run at which place of `sending`.
         prepared: dict[int, tuple[_Key, bytes]] = {}
         run: dict[int, _Key] = {}
+        premise_at = last_at = -1
         for name in self._unneeded:
             sending.append(partial(wire.send_query_params, b"DEALLOCATE " + name, None))
         self._unneeded.clear()
         if not self._connection.autocommit and wire.transaction_status == pq.TransactionStatus.IDLE:
             sending.append(partial(wire.send_query_params, b"BEGIN", None))
-        for sql, params, may_prepare in statements:
+        for statement in statements:
+            sql, params, may_prepare = statement
             text, names = (sql.encode(), ()) if params is None else _numbered(sql)
             values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
             transformer = Transformer(self._connection)
@@ -90,6 +111,7 @@ class PreparedStatements:
             types, formats = transformer.types or (), transformer.formats
             if not may_prepare or any(_is_large(value) for value in values):
                 sending.append(partial(wire.send_query_params, text, dumped, types, formats))
+                last_at = len(sending) - 1
                 continue
             key = (text, types)
             known = self._names.get(key)
@@ -101,6 +123,11 @@ class PreparedStatements:
                 self._names.move_to_end(key)
             run[len(sending)] = key
             sending.append(partial(wire.send_query_prepared, known, dumped, formats))
+            last_at = len(sending) - 1
+            if premise is not None and statement is premise.statement:
+                premise_at = last_at
+        if commit:
+            sending.append(partial(wire.send_query_params, b"COMMIT", None))
         results = self._exchange(sending)
         for place, result in enumerate(results):
             if result.status in _FAILED:
@@ -111,10 +138,17 @@ class PreparedStatements:
             if place in prepared:
                 key, known = prepared[place]
                 self._names[key] = known
+            if premise is not None and place == premise_at and self._rows(result) != premise.rows:
+                premise.otherwise()
+                raise PremiseFailed
         if len(self._names) > MAX_STATEMENTS:
             self._unneeded.append(self._names.popitem(last=False)[1])
-        transformer.set_pgresult(results[-1])
-        rows: list[tuple[Any, ...]] = transformer.load_rows(0, results[-1].ntuples, tuple)
+        return self._rows(results[last_at])
+
+    def _rows(self, result: pq.abc.PGresult) -> list[tuple[Any, ...]]:
+        transformer = Transformer(self._connection)
+        transformer.set_pgresult(result)
+        rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
         return rows
 
     def _exchange(self, sending: list[Callable[[], None]]) -> list[pq.abc.PGresult]:

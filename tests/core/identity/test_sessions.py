@@ -20,6 +20,7 @@ from core.identity.queries import find_actor_by_access_token
 from core.kernel.errors import DomainError, NotSignedIn
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
+from core.tenancy.postgresql.prepared import PreparedStatements
 from tests.worlds import PASSWORD, Api, World, acting
 
 
@@ -213,6 +214,39 @@ class TestSession:
         find_actor_by_access_token(token, timezone.now())
         with system_context("test"), unit_of_work(), django_assert_num_queries(1):
             find_actor_by_access_token(token, timezone.now())
+
+    @pytest.mark.parametrize("ending", [_leave, _lose_place, _account_off, _company_off])
+    @pytest.mark.parametrize("path", ["/roles/", "/roles/?nope=1", "/roles/nobody/", "/roles/?cursor="])
+    def test_that_was_remembered_answers_nothing_after_its_end(
+        self, committed_firms, ending: Callable[[World, Api], None], path: str
+    ):
+        api = committed_firms.acme.api("sales")
+        assert api.get("/roles/").status_code == 200
+        ending(committed_firms.acme, api)
+        assert (api.get(path).status_code, api.get(path).status_code) == (401, 401)
+
+    def test_that_was_remembered_refuses_by_the_rights_of_this_moment(self, committed_firms):
+        firms = committed_firms
+        api = firms.acme.api("viewer")
+        assert api.get("/users/").status_code == 200
+        admin = firms.acme.actor("admin")
+        for permissions, status in ((["read:role"], 403), (["read"], 200)):
+            with acting(admin):
+                rows = Rows.of(Role, [{"id": firms.acme.role("viewer").pk, "permissions": permissions}])
+                update_roles(actor=admin, rows=rows, now=timezone.now()).raise_if_refused()
+            assert api.get("/users/").status_code == status
+
+    def test_is_read_with_the_list_itself(self, committed_firms, monkeypatch):
+        trips = []
+        fetch = PreparedStatements.fetch
+        monkeypatch.setattr(
+            PreparedStatements, "fetch", lambda *a, **more: trips.append(len(a)) or fetch(*a, **more)
+        )
+        api = committed_firms.acme.api("sales")
+        for expected in (2, 1):
+            trips.clear()
+            assert api.get("/roles/?cursor=").status_code == 200
+            assert len(trips) == expected
 
     def test_works_in_another_company_of_the_same_person(self, firms):
         api = Api(login("both@people.test", company="acme").json()["access"])

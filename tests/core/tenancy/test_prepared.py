@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, ProgrammingError, connection, transaction
 
+from core.identity.models import Company
+from core.kernel.transactions import retried
 from core.tenancy.context import system_context
-from core.tenancy.postgresql.prepared import LONG_TEXT, MANY_ELEMENTS, MAX_STATEMENTS
+from core.tenancy.postgresql.prepared import LONG_TEXT, MANY_ELEMENTS, MAX_STATEMENTS, PremiseFailed
+from tests.worlds import World
 
 
 def _prepared() -> list[str]:
@@ -94,6 +97,123 @@ class TestPreparedStatements:
             connection.fetch_prepared("SELECT * FROM no_such_table", None)
 
         assert isinstance(caught.value.__cause__, psycopg.errors.UndefinedTable)
+
+
+class TestPremises:
+    @pytest.fixture
+    def forgotten(self) -> list[str]:
+        return []
+
+    def assume(self, forgotten: list[str], *rows: tuple[int]) -> None:
+        connection.assume("SELECT %s::int AS premise", [1], list(rows), lambda: forgotten.append("premise"))
+
+    def test_that_hold_are_not_noticed(self, forgotten, django_assert_num_queries):
+        self.assume(forgotten, (1,))
+        with django_assert_num_queries(2):
+            assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+        with django_assert_num_queries(1):
+            connection.fetch_prepared("SELECT 7", None)
+            connection.settle()
+        assert forgotten == []
+
+    @pytest.mark.parametrize("rows", [[(2,)], [], [(1,), (1,)]])
+    def test_that_fail_stop_the_next_statement(self, forgotten, rows):
+        self.assume(forgotten, *rows)
+        with pytest.raises(PremiseFailed):
+            connection.fetch_prepared("SELECT 7", None)
+        assert forgotten == ["premise"]
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_stop_statements_of_cursors_too(self, forgotten):
+        self.assume(forgotten, (2,))
+        with pytest.raises(PremiseFailed), connection.cursor() as cursor:
+            cursor.execute("SELECT 7")
+        assert forgotten == ["premise"]
+
+    def test_say_more_than_the_error_of_what_followed_from_them(self, forgotten):
+        self.assume(forgotten, (2,))
+        with pytest.raises(PremiseFailed), transaction.atomic():
+            connection.fetch_prepared("SELECT 1 / 0", None)
+
+    def test_are_looked_at_by_settling(self, forgotten):
+        self.assume(forgotten, (2,))
+        with pytest.raises(PremiseFailed):
+            connection.settle()
+
+    def test_are_looked_at_in_their_own_context(self, forgotten, acme: World):
+        role = "SELECT current_user::text"
+        connection.assume(role, None, [("crm_platform",)], lambda: forgotten.append("premise"))
+        with acme.acting():
+            assert connection.fetch_prepared(role, None) == [("crm_app",)]
+        assert forgotten == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestLastStatement:
+    def seen_by_others(self) -> bool:
+        with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+            [(count,)] = other.execute("SELECT count(*) FROM core_company WHERE slug = 'last'").fetchall()
+        return count == 1
+
+    def create(self) -> None:
+        Company.objects.create(name="Last", slug="last")
+
+    def last(self) -> list[tuple[int]]:
+        return connection.fetch_prepared("SELECT 7", None, last=True)
+
+    def test_commits_in_its_round_trip(self):
+        def work() -> None:
+            self.create()
+            assert not self.seen_by_others()
+            assert self.last() == [(7,)]
+            assert self.seen_by_others()
+
+        retried(work)
+
+    def test_leaves_what_waits_for_the_commit_for_the_end(self):
+        done = []
+
+        def work() -> None:
+            transaction.on_commit(lambda: done.append("after"))
+            self.last()
+            done.append("inside")
+
+        retried(work)
+        assert done == ["inside", "after"]
+
+    def test_does_not_commit_a_larger_transaction(self):
+        def work() -> None:
+            self.create()
+            self.last()
+
+        with transaction.atomic():
+            retried(work)
+            transaction.set_rollback(True)
+        assert not self.seen_by_others()
+
+    def test_does_not_commit_out_of_a_savepoint(self):
+        def work() -> None:
+            with transaction.atomic():
+                self.create()
+                self.last()
+            assert not self.seen_by_others()
+
+        retried(work)
+        assert self.seen_by_others()
+
+    def test_lets_none_come_behind_it(self):
+        with pytest.raises(ProgrammingError, match="behind the last"):
+            retried(lambda: [self.last(), self.last()])
+        assert retried(self.last) == [(7,)]
+
+    def test_that_fails_commits_nothing(self):
+        def work() -> None:
+            self.create()
+            connection.fetch_prepared("SELECT 1 / 0", None, last=True)
+
+        with pytest.raises(DatabaseError, match="division"):
+            retried(work)
+        assert not self.seen_by_others()
 
 
 @pytest.mark.django_db(transaction=True)
