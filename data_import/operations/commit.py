@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -19,7 +20,8 @@ from core.tenancy.actors import Actor
 from data_import.compiler.statements import MAX_SHOWN
 from data_import.compiler.targets import Plan, Target
 from data_import.models import ImportBatch, ImportJob, JobStatus
-from data_import.operations.staging import lock_job
+from data_import.operations.side_by_side import side_by_side
+from data_import.operations.staging import lock_job, share_job
 
 declare(
     "import.chunk.before_insert",
@@ -44,24 +46,39 @@ class Rehearsed(Exception):
 
 
 def commit_all(actor: Actor, job: ImportJob, plan: Plan, now: Callable[[], datetime], report: Report) -> None:
-    """Commit every batch that is not committed yet, in order.
+    """Commit every batch that is not committed yet: in order, or where no row builds on another, some side by side.
 
     Raises: Canceled between two batches.
     """
-    while True:
-        done = retried(lambda: _commit_next(actor, job, plan, now()))
-        if done is None:
-            return
-        fault("import.chunk.after_commit")
+
+    def step(*, wait_for_others: bool) -> int | None:
+        done = retried(lambda: _commit_next(actor, job, plan, now(), wait_for_others))
+        if done is not None:
+            fault("import.chunk.after_commit")
+        return done
+
+    if not plan.self_references:
+        is_over = False
+        steps = iter(lambda: None if is_over else partial(step, wait_for_others=False), None)
+        for done in side_by_side(steps):
+            if done is None:
+                is_over = True
+            else:
+                report(done)
+    # What is left is at work elsewhere, or waits for its turn.
+    while (done := step(wait_for_others=True)) is not None:
         report(done)
 
 
-def _commit_next(actor: Actor, job: ImportJob, plan: Plan, now: datetime) -> int | None:
-    """The rows of the next batch, committed; None when there is none left."""
-    lock_job(actor, job)
+def _commit_next(
+    actor: Actor, job: ImportJob, plan: Plan, now: datetime, wait_for_others: bool
+) -> int | None:
+    """The rows of the next batch, committed; None when there is none left, or none that nobody is at."""
+    share_job(actor, job)
     if ImportJob.objects.filter(pk=job.pk, status=JobStatus.CANCELED).exists():
         raise Canceled
-    batch = ImportBatch.objects.filter(job_id=job.pk, committed_at__isnull=True).order_by("number").first()
+    waiting = ImportBatch.objects.filter(job_id=job.pk, committed_at__isnull=True).order_by("number")
+    batch = waiting.select_for_update(skip_locked=not wait_for_others).first()
     if batch is None:
         return None
     _write_batch(actor, job, plan, batch, now)

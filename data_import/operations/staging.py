@@ -37,6 +37,7 @@ from data_import.engine.records import read_records
 from data_import.engine.staging import CopyChunk, copy_chunks
 from data_import.models import ImportBatch, ImportJob
 from data_import.operations.jobs import detect_file
+from data_import.operations.side_by_side import side_by_side
 from data_import.schemas import ImportSettings, settings_of
 from data_import.storage import path_of
 
@@ -60,12 +61,19 @@ class Prepared:
 
 
 def lock_job(actor: Actor, job: ImportJob) -> None:
-    """Two workers take turns with the batches of one job. Needs a transaction."""
+    """Be alone with what is staged. Needs a transaction."""
+    _lock("pg_advisory_xact_lock", f"{actor.company_id}:import:{job.pk}")
+
+
+def share_job(actor: Actor, job: ImportJob) -> None:
+    """Work on one batch beside those who work on others, while nobody is alone with the job. Needs a transaction."""
+    _lock("pg_advisory_xact_lock_shared", f"{actor.company_id}:import:{job.pk}")
+
+
+def _lock(function: str, key: str) -> None:
     needs_transaction()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{actor.company_id}:import:{job.pk}"]
-        )
+        cursor.execute(f"SELECT {function}(hashtextextended(%s, 0))", [key])
 
 
 def prepare(actor: Actor, job: ImportJob) -> Prepared:
@@ -179,16 +187,22 @@ def _decide(
 def stage_file(actor: Actor, job: ImportJob, prepared: Prepared, report: Report) -> None:
     """Stage every record that is not staged yet, each block in a transaction of its own.
 
-    Raises: Invalid when the file cannot be read to its end.
+    Blocks are staged side by side; memory holds as many as are at work. Raises: Invalid when the file cannot be read to its
+    end.
     """
     done = staged_blocks(actor, job)
+
+    def stage(number: int, chunk: CopyChunk) -> int:
+        if number not in done:
+            retried(partial(_stage, actor, job, prepared, number, chunk))
+            fault("import.stage.after_commit")
+        return chunk.rows
+
     with open(path_of(job.file_path), "rb") as file:
+        chunks = copy_chunks(file, prepared.detection, size=BATCH_ROWS)
         try:
-            for number, chunk in enumerate(copy_chunks(file, prepared.detection, size=BATCH_ROWS)):
-                if number not in done:
-                    retried(partial(_stage, actor, job, prepared, number, chunk))
-                    fault("import.stage.after_commit")
-                report(chunk.rows)
+            for rows in side_by_side(partial(stage, number, chunk) for number, chunk in enumerate(chunks)):
+                report(rows)
         except UnusableFile as bad:
             raise Invalid(bad.detail, code=bad.code) from None
 
@@ -200,7 +214,9 @@ def staged_blocks(actor: Actor, job: ImportJob) -> frozenset[int]:
 
 
 def _stage(actor: Actor, job: ImportJob, prepared: Prepared, number: int, chunk: CopyChunk) -> None:
-    lock_job(actor, job)
+    share_job(actor, job)
+    # Another worker may be at the same block.
+    _lock("pg_advisory_xact_lock", f"{actor.company_id}:import:{job.pk}:{number}")
     if ImportBatch.objects.filter(job_id=job.pk, number=number).exists():
         return
     with connection.cursor() as cursor:

@@ -38,10 +38,16 @@ def world(transactional_db: None) -> World:
     return make_world("acme")
 
 
+@pytest.fixture(params=[False, True], ids=["side by side", "level by level"])
+def has_parents(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def job(world: World) -> UUID:
-    """450 accounts, some of them below others of the file."""
+def job(world: World, has_parents: bool) -> UUID:
+    """450 accounts, some of them perhaps below others of the file."""
     lines = ["Name,Parent,Staff"]
+    mapping = {"Name": "name", "Staff": "number_of_employees"} | ({"Parent": "parent"} if has_parents else {})
     lines += [f"Account {n},{f'Account {n + 7}' if n % 50 == 0 and n < 400 else ''},{n}" for n in range(ROWS)]
     job_id = uuid7()
     actor = system_actor(world.company.pk)
@@ -50,9 +56,7 @@ def job(world: World) -> UUID:
             actor=actor,
             job_id=job_id,
             entity_type="account",
-            settings=read_settings(
-                {"field_mapping": {"Name": "name", "Parent": "parent", "Staff": "number_of_employees"}}
-            ),
+            settings=read_settings({"field_mapping": mapping}),
             file_name="accounts.csv",
             blocks=["\n".join(lines).encode()],
             now=timezone.now(),
@@ -98,11 +102,11 @@ def child(world: World, job: UUID, tmp_path: Path) -> Callable[..., int]:
     return carried_on
 
 
-def _everything_is_in_once(world: World, job: UUID) -> None:
+def _everything_is_in_once(world: World, job: UUID, has_parents: bool) -> None:
     with company_context(world.company.pk, actor=world.system), unit_of_work():
         names = list(Account.objects.values_list("name", flat=True))
         assert len(names) == len(set(names)) == ROWS
-        assert Account.objects.filter(parent__isnull=False).count() == 8
+        assert Account.objects.filter(parent__isnull=False).count() == (8 if has_parents else 0)
         counts = count_rows(world.company.pk, job)
         assert (counts.created, counts.total) == (ROWS, ROWS)
         stored = ImportJob.objects.get(pk=job)
@@ -120,17 +124,19 @@ def _everything_is_in_once(world: World, job: UUID) -> None:
 
 @pytest.mark.parametrize("point", POINTS_OF_IMPORTS)
 def test_a_kill_at_this_point_loses_and_doubles_nothing(
-    point: str, world: World, job: UUID, child: Callable[..., int], tmp_path: Path
+    point: str, world: World, job: UUID, has_parents: bool, child: Callable[..., int], tmp_path: Path
 ) -> None:
     assert child(point, 2) == -signal.SIGKILL
     assert (tmp_path / "plan.hits").read_text().split() == [point], "the kill really happened there"
     assert child() == 0
-    _everything_is_in_once(world, job)
+    _everything_is_in_once(world, job, has_parents)
 
 
-def test_two_at_once_do_it_once(world: World, job: UUID, child: Callable[..., int]) -> None:
+def test_two_at_once_do_it_once(
+    world: World, job: UUID, has_parents: bool, child: Callable[..., int]
+) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as both:
         assert sorted(both.map(lambda _: child(), range(2))) == [0, 0]
-    _everything_is_in_once(world, job)
+    _everything_is_in_once(world, job, has_parents)
