@@ -21,7 +21,7 @@ from psycopg.errors import InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
-from core.tenancy.postgresql.prepared import Params, Premise, PreparedStatements, Statement
+from core.tenancy.postgresql.prepared import Params, Premise, PremiseFailed, PreparedStatements, Statement
 
 APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
@@ -130,9 +130,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _run(self, *statements: Statement, commit: bool = False) -> list[tuple[Any, ...]]:
         """Rows of the last statement, run behind what the transaction must be told."""
-        premise, self._premise = self._premise and self._premise[0], None
-        with self.wrap_database_errors:
-            rows = self._statements.fetch(*statements, premise=premise, commit=commit)
+        premise = self._premise and self._premise[0]
+        try:
+            with self.wrap_database_errors:
+                rows = self._statements.fetch(*statements, premise=premise, commit=commit)
+        except PremiseFailed:
+            self._premise = None
+            raise
+        # A statement that could not be sent leaves the premise to be looked at.
+        self._premise = None
         self._told, self._ended = context.current(), commit
         return rows
 

@@ -140,6 +140,13 @@ class TestPremises:
         with pytest.raises(PremiseFailed):
             connection.settle()
 
+    def test_are_looked_at_although_a_statement_could_not_be_sent(self, forgotten):
+        self.assume(forgotten, (2,))
+        with pytest.raises(DatabaseError):
+            connection.fetch_prepared("SELECT %s", [object()])
+        with pytest.raises(PremiseFailed):
+            connection.settle()
+
     def test_are_looked_at_in_their_own_context(self, forgotten, acme: World):
         role = "SELECT current_user::text"
         connection.assume(role, None, [("crm_platform",)], lambda: forgotten.append("premise"))
