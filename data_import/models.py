@@ -185,6 +185,14 @@ class ImportStagingRecord(CompanyIsolatedModel):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["company", "job_id", "row_no"], name="importstaging_row"),
         ]
+        indexes: ClassVar = [
+            # The few that people look at, among all.
+            models.Index(
+                fields=["company", "job_id", "row_no"],
+                condition=models.Q(status__in=("invalid", "failed")),
+                name="importstaging_refused",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.job_id} row {self.row_no}"

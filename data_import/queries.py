@@ -36,6 +36,9 @@ _MAPPED_KINDS = {
 MAX_SAMPLE_ROWS = 20
 MAX_SAMPLE_CHARS = 1_000
 
+# Statuses that a staged row keeps as they are; the others follow from "valid" and the batch.
+STORED_STATUSES = ("invalid", "skipped", "failed", "pending")
+
 # What a row is now, from `s` (staging) and `b` (its batch).
 ROW_STATUS = (
     "CASE WHEN s.status = 'valid' AND b.committed_at IS NOT NULL "
@@ -146,14 +149,17 @@ def count_rows(company_id: UUID, job_id: UUID) -> Counts:
 def list_rows(
     company_id: UUID, job_id: UUID, *, status: str = "", after: int = 0, limit: int = 50
 ) -> list[dict[str, Any]]:
-    """Staged rows in the order of the file, behind row `after`."""
+    """Staged rows in the order of the file, behind row `after`; those with a `status`, or all."""
+    # As a literal beside what the row is now, so that the index of refused rows is seen to serve.
+    stored = status if status in STORED_STATUSES else "valid"
+    narrowed = f"AND s.status = '{stored}' AND {ROW_STATUS} = %s" if status else ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT s.row_no, s.raw, s.mapped, s.errors::text, {ROW_STATUS}, s.action, "
             f"coalesce(s.match_id, CASE WHEN b.committed_at IS NOT NULL AND s.status = 'valid' THEN s.id END) "
             f"FROM {ROWS} WHERE s.company_id = %s AND s.job_id = %s AND s.row_no > %s "
-            f"AND (%s = '' OR {ROW_STATUS} = %s) ORDER BY s.row_no LIMIT %s",
-            [company_id, job_id, after, status, status, limit],
+            f"{narrowed} ORDER BY s.row_no LIMIT %s",
+            [company_id, job_id, after, *([status] if status else []), limit],
         )
         rows = cursor.fetchall()
     return [
