@@ -264,7 +264,7 @@ def sample_updates(job: Any, seen: EntityView, names: list[str], limit: int) -> 
     rows = _sample(job, "update", limit)
     shown = [name for name in names if name in seen.fields]
     records = seen.records().filter(pk__in=[match for _, _, match in rows])
-    old = {str(key): json.loads(text) for text, key in seen.output(shown).documents(records, ("id",))}
+    old = {key: document for document, key in seen.output(shown).documents(records, ("id",))}
     return [
         {
             "row": row_no,

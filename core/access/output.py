@@ -1,4 +1,4 @@
-"""Records as JSON, read by one statement that renders each value. Compiled once per (entity, modes, fields).
+"""Records as JSON, read by one statement. Compiled once per (entity, modes, fields).
 
 List, detail, export, stream and webhook render through here. `tests/core/access/test_output.py` holds a plain Python
 renderer against it.
@@ -6,7 +6,7 @@ renderer against it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,6 @@ from django.db import connection, models
 from django.db.models import QuerySet
 
 from core.entities import entities
-from core.entities.kinds import Kind
-from core.entities.registry import Field
 from core.tenancy import context
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ Extra = tuple[str, ...]
 Compiled = tuple[str, tuple[Any, ...]]
 
 
-# A record as JSON in UTF-8, and the columns asked for beside it.
+# What orjson writes as one record's JSON, and the columns asked for beside it.
 Document = tuple[Any, ...]
 
 
@@ -40,18 +38,20 @@ Document = tuple[Any, ...]
 def _values_sql(entity_name: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """What a statement over the rows `p` selects for each field."""
     entity = entities[entity_name]
-    return tuple(_rendered(entity.fields[name]) for name in names)
+    return tuple(entity.fields[name].sql_of("p") for name in names)
 
 
 @lru_cache(maxsize=2048)
-def _json_places(entity_name: str, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Which of the values are JSON already."""
+def _conversions(
+    entity_name: str, names: tuple[str, ...]
+) -> tuple[tuple[int, str, Callable[[str], Any]], ...]:
+    """Places and names of the values that JSON shows otherwise than PostgreSQL writes them."""
     entity = entities[entity_name]
-    return tuple(place for place, name in enumerate(names) if entity.fields[name].kind is Kind.JSON)
-
-
-def _rendered(field: Field) -> str:
-    return field.type.render(field.sql_of("p"))
+    return tuple(
+        (place, name, convert)
+        for place, name in enumerate(names)
+        if (convert := entity.fields[name].type.to_json) is not None
+    )
 
 
 def _picked(name: str) -> str:
@@ -105,8 +105,8 @@ class Output:
     expand: tuple[str, ...] = ()
 
     def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[Document]:
-        """Each record of the queryset, in its order, as `(JSON, *extra columns)`. One statement, plus one for each
-        expanded relation."""
+        """Each record of the queryset, in its order, as `(document for orjson, *extra columns)`; ids, times and decimals
+        among those columns as texts. One statement, plus one for each expanded relation."""
         return self.documents_of(rows_of(queryset), extra)
 
     def documents_of(
@@ -120,16 +120,19 @@ class Output:
         relations = tuple(entity.fields[name].column for name in self.expand)
         picked = [*_values_sql(entity.name, names), *(_picked(name) for name in (*extra, *relations))]
         rows = connection.fetch_prepared(  # type: ignore[attr-defined]
-            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p", params, last=last and not relations
+            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p",
+            params,
+            last=last and not relations,
+            as_texts=True,
         )
-        return self._written(rows, len(names) + len(extra))
+        return self._documents(rows, len(names) + len(extra))
 
     def texts(self, queryset: QuerySet[Any]) -> list[bytes]:
-        """Only the JSON of `documents`."""
-        return [row[0] for row in self.documents(queryset)]
+        """The JSON of each record."""
+        return [orjson.dumps(row[0]) for row in self.documents(queryset)]
 
     def record(self, record_id: UUID, extra: Extra = (), *, last: bool = False) -> Document:
-        """The `(JSON, *extra columns)` of one record the actor sees, also from the recycle bin. `last` as above."""
+        """The `(document, *extra columns)` of one record the actor sees, also from the recycle bin. `last` as above."""
         company_id = context.current().company_id
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
         named = tuple(record_id if value == _SOME_ID else value for value in params)
@@ -137,41 +140,40 @@ class Output:
         return row
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:
-        """Documents of any number of records in bounded memory, in id order."""
-        last: UUID | None = None
+        """The JSON of any number of records in bounded memory, in id order."""
+        last: str | None = None
         while True:
             page = queryset.order_by("pk") if last is None else queryset.filter(pk__gt=last).order_by("pk")
             rows = self.documents(page[:batch], ("id",))
             for row in rows:
-                yield row[0]
+                yield orjson.dumps(row[0])
             if len(rows) < batch:
                 return
             last = rows[-1][1]
 
-    def _written(self, rows: list[tuple[Any, ...]], relations_at: int) -> list[Document]:
-        """The rows' values as JSON, the expanded relations inside. What is behind the values stays as it is."""
+    def _documents(self, rows: list[tuple[Any, ...]], relations_at: int) -> list[Document]:
         names, end = self.fields, len(self.fields)
-        jsons = _json_places(self.view.entity.name, names)
+        conversions = _conversions(self.view.entity.name, names)
         details = self._details(rows, relations_at)
-        written = []
+        documents = []
         for row in rows:
             document = dict(zip(names, row, strict=False))
-            for place in jsons:
+            for place, name, convert in conversions:
                 if row[place] is not None:
-                    document[names[place]] = orjson.Fragment(row[place])
+                    document[name] = convert(row[place])
             for place, (name, known) in enumerate(details, relations_at):
                 document[f"{name}_detail"] = known.get(row[place])
-            written.append((orjson.dumps(document), *row[end:relations_at]))
-        return written
+            documents.append((document, *row[end:relations_at]))
+        return documents
 
     def _details(
         self, rows: list[tuple[Any, ...]], relations_at: int
-    ) -> list[tuple[str, dict[UUID, orjson.Fragment]]]:
-        """For each expanded relation the related records by id, as JSON."""
+    ) -> list[tuple[str, dict[str, dict[str, Any]]]]:
+        """For each expanded relation the related records by id."""
         details = []
         for place, name in enumerate(self.expand, relations_at):
             ids = {row[place] for row in rows} - {None}
             related = self.view.related(name)
             found = related.output().documents(related.records().filter(pk__in=ids), ("id",)) if ids else []
-            details.append((name, {record_id: orjson.Fragment(text) for text, record_id in found}))
+            details.append((name, {record_id: document for document, record_id in found}))
         return details

@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 
 from core.access import EntityView, UnknownField
-from core.access.output import Output
+from core.access.output import Document, Output
 from core.conditions.params import parse_params
 from core.entities import Field
 from core.kernel.errors import Fault, Invalid, NotFound
@@ -258,7 +258,7 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
         "next": link(query.page + 1) if has_next else None,
         "previous": link(query.page - 1) if query.page > 1 else None,
     }
-    return _page(head, [row[0] for row in rows])
+    return _page(head, rows)
 
 
 def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
@@ -332,7 +332,7 @@ def _cursor_page(
         "next": link(rows[-1], False) if has_next else None,
         "previous": link(rows[0], True) if has_previous else None,
     }
-    return _page(head, [row[0] for row in rows])
+    return _page(head, rows)
 
 
 def _link(base_url: str, pairs: Pairs, changes: dict[str, str]) -> str:
@@ -346,6 +346,5 @@ def _encoded(pairs: tuple[tuple[str, str], ...]) -> str:
     return urlencode(pairs)
 
 
-def _page(head: dict[str, Any], documents: list[bytes]) -> Page:
-    opening = orjson.dumps(head)[:-1]
-    return Page(b"".join((opening, b',"results":[', b",".join(documents), b"]}")))
+def _page(head: dict[str, Any], rows: list[Document]) -> Page:
+    return Page(orjson.dumps({**head, "results": [row[0] for row in rows]}))

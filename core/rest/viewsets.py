@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -95,10 +96,11 @@ class EntityViewSet(ViewSetMixin, ApiView):
     # --- reading ------------------------------------------------------------------------------------------------
 
     def list(self, request: Request, **kwargs: Any) -> HttpResponse:
-        query = read_list_query(self.pairs, self.view, self.now)
+        pairs = self.pairs
+        query = read_list_query(pairs, self.view, self.now)
         base = request.build_absolute_uri(request.path)
         narrowed = type(self).records is not EntityViewSet.records
-        page = render_page(query, base, self.pairs, self.records() if narrowed else None)
+        page = render_page(query, base, pairs, self.records() if narrowed else None)
         return HttpResponse(page.body, content_type=JSON)
 
     def retrieve(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
@@ -184,12 +186,12 @@ class EntityViewSet(ViewSetMixin, ApiView):
         output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
         # An answer that is kept for its Idempotency-Key is written after this.
         last = "Idempotency-Key" not in self.request.headers
-        text, version = output.record(record_id, ("version",), last=last)
+        document, version = output.record(record_id, ("version",), last=last)
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
             answer = HttpResponse(status=304)
         else:
-            answer = HttpResponse(text, status=status, content_type=JSON)
+            answer = HttpResponse(orjson.dumps(document), status=status, content_type=JSON)
         answer["ETag"] = tag
         if status == 201:
             answer["Location"] = self.request.build_absolute_uri(f"/api/v1/{self.entity.path}/{record_id}/")

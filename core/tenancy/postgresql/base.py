@@ -128,12 +128,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
             role = PLATFORM_ROLE if told.system else APP_ROLE
         return _BIND, (str(told.company_id or ""), told.for_database(), role), True
 
-    def _run(self, *statements: Statement, commit: bool = False) -> list[tuple[Any, ...]]:
+    def _run(
+        self, *statements: Statement, commit: bool = False, as_texts: bool = False
+    ) -> list[tuple[Any, ...]]:
         """Rows of the last statement, run behind what the transaction must be told."""
         premise = self._premise and self._premise[0]
         try:
             with self.wrap_database_errors:
-                rows = self._statements.fetch(*statements, premise=premise, commit=commit)
+                rows = self._statements.fetch(*statements, premise=premise, commit=commit, as_texts=as_texts)
         except PremiseFailed:
             self._premise = None
             raise
@@ -174,19 +176,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
         prepare: bool = True,
         before: Sequence[Statement] = (),
         last: bool = False,
+        as_texts: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
 
         `prepare=False` for one whose work the parameters do not show: it is planned each time. The statements `before` run
         first, in the same round trip; each sees what those before it wrote. After the `last` one the transaction is
         committed in that round trip, if it is a piece of work of its own; a statement that comes nevertheless is an error.
+        `as_texts`: ids, times, decimals and JSON stay as the server writes them.
         """
         self.validate_no_broken_transaction()
         self.ensure_connection()
         started = time.monotonic()
         assumed = self._premise
         commit = last and self.ends_with_work and not self.savepoint_ids
-        rows = self._run(*self._untold(), *before, (sql, params, prepare), commit=commit)
+        rows = self._run(*self._untold(), *before, (sql, params, prepare), commit=commit, as_texts=as_texts)
         if self.queries_logged:
             earlier = ([assumed[0].statement] if assumed else []) + [*before]
             self.queries_log.extend({"sql": text, "time": "0.000"} for text, _, _ in earlier)

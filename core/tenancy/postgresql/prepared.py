@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, generators, pq
 from psycopg.abc import PQGen
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.types.string import TextLoader
 
 MAX_STATEMENTS = 300
 # A prepared plan suits whatever comes, so it expects little. Much to do is worth a plan that sees the values.
@@ -72,22 +73,42 @@ def _is_large(value: Any) -> bool:
     return most is not None and len(value) > most
 
 
+# Types whose values cost more to turn into Python's than to read.
+WRITTEN = ("uuid", "date", "time", "timestamp", "timestamptz", "numeric", "json", "jsonb")
+
+
+class _Writing:
+    """The adaptation of a connection, with values of `WRITTEN` types as texts."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self.adapters = AdaptersMap(connection.adapters)
+        for name in WRITTEN:
+            self.adapters.register_loader(name, TextLoader)
+
+
 class PreparedStatements:
     """The prepared statements of one connection, which must belong to this thread."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self._writing = _Writing(connection)
         self._names: OrderedDict[_Key, bytes] = OrderedDict()
         self._unneeded: list[bytes] = []
         self._numbers = count(1)
 
     def fetch(
-        self, *statements: Statement, premise: Premise | None = None, commit: bool = False
+        self,
+        *statements: Statement,
+        premise: Premise | None = None,
+        commit: bool = False,
+        as_texts: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Run the statements in one round trip and return the rows of the last. Starts the transaction if need be, and
         with `commit` ends it.
 
-        A statement with large parameters, or one that may not be prepared, is planned for its values.
+        A statement with large parameters, or one that may not be prepared, is planned for its values. `as_texts` leaves
+        values of `WRITTEN` types as the server writes them.
         Raises: psycopg.Error of the first that failed, and those behind it did not run; PremiseFailed when the statement
         of the premise, one of these, has other rows.
         """
@@ -143,10 +164,10 @@ class PreparedStatements:
                 raise PremiseFailed
         if len(self._names) > MAX_STATEMENTS:
             self._unneeded.append(self._names.popitem(last=False)[1])
-        return self._rows(results[last_at])
+        return self._rows(results[last_at], as_texts)
 
-    def _rows(self, result: pq.abc.PGresult) -> list[tuple[Any, ...]]:
-        transformer = Transformer(self._connection)
+    def _rows(self, result: pq.abc.PGresult, as_texts: bool = False) -> list[tuple[Any, ...]]:
+        transformer = Transformer(self._writing if as_texts else self._connection)
         transformer.set_pgresult(result)
         rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
         return rows
