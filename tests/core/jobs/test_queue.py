@@ -297,6 +297,17 @@ class TestSweep:
         assert sum(rung) == 20
         assert silent_broker.llen("jobs") == 20
 
+    def test_does_not_ring_again_while_there_is_enough_to_read(self, company, silent_broker, monkeypatch):
+        """Else a heap of jobs grows a greater heap of messages, and new jobs wait behind it."""
+        monkeypatch.setattr(operations, "RING_AGAIN_UP_TO", 5)
+        for _ in range(5):
+            put(company)
+        later = timezone.now() + operations.RING_AGAIN_AFTER
+        assert sweep(later) == 0
+        silent_broker.rpop("jobs")
+        assert sweep(later) == 5
+        assert silent_broker.llen("jobs") == 9
+
     def test_leaves_running_and_ended_jobs_alone(self, company, silent_broker):
         running, ended = put(company, "test.chunks"), put(company)
         run_job(ended)
