@@ -220,8 +220,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
+    # A heap of jobs delays neither the clock, which is read first, nor the change stream, which takes turns with it.
+    "queue_order_strategy": "core.jobs.queues:ClockFirst",
 }
-# Workers read the queues in turn, so that a heap of jobs delays neither the change stream nor the clock.
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("jobs", "stream", "clock")]
 CELERY_TASK_ROUTES = {

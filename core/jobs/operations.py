@@ -18,7 +18,7 @@ from django.utils import timezone
 from core.changes.rows import to_json
 from core.jobs.models import Job
 from core.jobs.registry import JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
-from core.kernel.doorbell import ring_after_commit
+from core.kernel.doorbell import count_unread, ring_after_commit
 from core.kernel.ids import uuid7
 from core.kernel.transactions import needs_transaction, unit_of_work
 from core.observability.correlation import current_id
@@ -32,6 +32,8 @@ RING_EACH_UP_TO = 100
 SWEEP_LIMIT = 500
 # A job rung this long ago and not started since is rung again: its message may be lost.
 RING_AGAIN_AFTER = timedelta(seconds=20)
+# While so many messages are unread, none is known to be lost, and more would only make new jobs wait behind them.
+RING_AGAIN_UP_TO = 200
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 # How long a job waits whose kind this version of the program does not know (a newer one may).
@@ -266,9 +268,12 @@ def retry(job_id: UUID, *, now: datetime) -> bool:
 def sweep(*, now: datetime) -> int:
     """Ring again for due jobs that nobody has taken. Needs a transaction and a system context.
 
-    Two sweeps at once share the work: neither rings for what the other has locked.
+    Two sweeps at once share the work: neither rings for what the other has locked. While workers have enough messages to
+    read, nothing is rung again.
     """
     needs_transaction()
+    if count_unread(RUN_TASK) >= RING_AGAIN_UP_TO:
+        return 0
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -10,8 +10,8 @@ from functools import partial
 import structlog
 from celery import current_app
 from django.db import transaction
-from kombu.exceptions import KombuError
-from kombu.pools import producers
+from kombu.exceptions import ChannelError, KombuError
+from kombu.pools import connections, producers
 from redis import RedisError
 
 _log = structlog.get_logger("atrium.doorbell")
@@ -37,6 +37,23 @@ def ring(task: str, *args: str) -> bool:
         _log.warning("doorbell silent", task=task, error=str(error))
         return False
     return True
+
+
+def count_unread(task: str) -> int:
+    """How many messages wait in the task's queue; 0 when there is no telling."""
+    if current_app.conf.task_always_eager:
+        return 0
+    queue = current_app.amqp.router.route({}, task)["queue"].name
+    connection = current_app.connection_for_read(transport_options=_IMPATIENT)
+    try:
+        with connections[connection].acquire(block=True, timeout=_PRODUCER_SECONDS) as link:
+            return int(link.default_channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        # Nobody has rung since Redis was emptied.
+        return 0
+    except (KombuError, RedisError, OSError) as error:
+        _log.warning("doorbell silent", task=task, error=str(error))
+        return 0
 
 
 def ring_after_commit(task: str, *args: str) -> None:

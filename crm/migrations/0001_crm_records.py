@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("core", "0003_idempotent_answers"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("core", "__first__"),
     ]
 
     operations = [
@@ -302,6 +302,127 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="account_newest"),
+                    models.Index(fields=["company", "owner"], name="account_owner"),
+                    models.Index(fields=["company", "name_norm"], name="account_name_norm"),
+                    models.Index(fields=["company", "website_domain"], name="account_website_domain"),
+                    models.Index(
+                        condition=models.Q(("parent__isnull", False)),
+                        fields=["company", "parent"],
+                        name="account_parent",
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="account_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="account_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="account_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "type__in",
+                                [
+                                    "",
+                                    "prospect",
+                                    "customer",
+                                    "partner",
+                                    "reseller",
+                                    "competitor",
+                                    "investor",
+                                    "vendor",
+                                    "former_customer",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="account_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: prospect, customer, partner, reseller, competitor, investor, vendor, former_customer, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["", "active", "inactive", "on_hold"])),
+                        name="account_status_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: active, inactive, on_hold.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rating__in", ["", "hot", "warm", "cool", "cold"])),
+                        name="account_rating_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: hot, warm, cool, cold.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ownership__in", ["", "public", "private", "subsidiary", "government", "other"])
+                        ),
+                        name="account_ownership_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: public, private, subsidiary, government, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "source__in",
+                                [
+                                    "",
+                                    "web",
+                                    "email",
+                                    "call",
+                                    "referral",
+                                    "partner",
+                                    "campaign",
+                                    "event",
+                                    "social",
+                                    "existing_customer",
+                                    "import",
+                                    "api",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="account_source_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("annual_revenue__gte", 0)),
+                        name="account_annual_revenue_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("number_of_employees__gte", 0)),
+                        name="account_number_of_employees_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("parent__isnull", True),
+                            models.Q(("parent", models.F("id")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="account_not_its_parent",
+                        violation_error_code="cycle",
+                        violation_error_message="An account cannot be above itself.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("account_number", ""), _negated=True),
+                        fields=("company", "account_number"),
+                        name="account_number_unique",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -551,6 +672,101 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="contact_newest"),
+                    models.Index(fields=["company", "owner"], name="contact_owner"),
+                    models.Index(
+                        condition=models.Q(("account__isnull", False)),
+                        fields=["company", "account"],
+                        name="contact_account",
+                    ),
+                    models.Index(
+                        condition=models.Q(("reports_to__isnull", False)),
+                        fields=["company", "reports_to"],
+                        name="contact_reports_to",
+                    ),
+                    models.Index(fields=["company", "email_norm"], name="contact_email_norm"),
+                    models.Index(fields=["company", "phone_norm"], name="contact_phone_norm"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="contact_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="contact_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_name", ""), _negated=True),
+                        name="contact_last_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "lead_source__in",
+                                [
+                                    "",
+                                    "web",
+                                    "email",
+                                    "call",
+                                    "referral",
+                                    "partner",
+                                    "campaign",
+                                    "event",
+                                    "social",
+                                    "existing_customer",
+                                    "import",
+                                    "api",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="contact_lead_source_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "lifecycle_stage__in",
+                                [
+                                    "",
+                                    "subscriber",
+                                    "lead",
+                                    "qualified",
+                                    "opportunity",
+                                    "customer",
+                                    "evangelist",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="contact_lifecycle_stage_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: subscriber, lead, qualified, opportunity, customer, evangelist, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("preferred_channel__in", ["", "email", "phone", "sms", "post", "none"])
+                        ),
+                        name="contact_preferred_channel_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: email, phone, sms, post, none.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("reports_to__isnull", True),
+                            models.Q(("reports_to", models.F("id")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="contact_not_own_manager",
+                        violation_error_code="cycle",
+                        violation_error_message="A contact cannot report to themselves.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -810,6 +1026,122 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="deal_newest"),
+                    models.Index(fields=["company", "owner"], name="deal_owner"),
+                    models.Index(fields=["company", "close_date"], name="deal_close_date"),
+                    models.Index(
+                        condition=models.Q(("account__isnull", False)),
+                        fields=["company", "account"],
+                        name="deal_account",
+                    ),
+                    models.Index(
+                        condition=models.Q(("primary_contact__isnull", False)),
+                        fields=["company", "primary_contact"],
+                        name="deal_primary_contact",
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="deal_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="deal_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="deal_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_source__in", ["", "manual", "calculated"])),
+                        name="deal_amount_source_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: manual, calculated.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["", "open", "won", "lost"])),
+                        name="deal_status_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: open, won, lost.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "deal_type__in",
+                                ["", "new_business", "existing_business", "renewal", "upsell", "cross_sell"],
+                            )
+                        ),
+                        name="deal_deal_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: new_business, existing_business, renewal, upsell, cross_sell.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "source__in",
+                                [
+                                    "",
+                                    "web",
+                                    "email",
+                                    "call",
+                                    "referral",
+                                    "partner",
+                                    "campaign",
+                                    "event",
+                                    "social",
+                                    "existing_customer",
+                                    "import",
+                                    "api",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="deal_source_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gte", 0)),
+                        name="deal_amount_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("probability__range", (0, 100))),
+                        name="deal_probability_percent",
+                        violation_error_code="out_of_range",
+                        violation_error_message="A number from 0 to 100 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at__isnull", True), ("status", "open")),
+                            models.Q(
+                                models.Q(("status", "open"), _negated=True), ("closed_at__isnull", False)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="deal_closed_at",
+                        violation_error_code="not_closed",
+                        violation_error_message="Only a closed deal has a time of closing.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("status", "open"),
+                            models.Q(
+                                ("forecast_category", "closed"), ("probability", 100), ("status", "won")
+                            ),
+                            models.Q(
+                                ("forecast_category", "omitted"), ("probability", 0), ("status", "lost")
+                            ),
+                            _connector="OR",
+                        ),
+                        name="deal_closed_probability",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1115,6 +1447,134 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="lead_newest"),
+                    models.Index(fields=["company", "owner"], name="lead_owner"),
+                    models.Index(fields=["company", "status"], name="lead_status"),
+                    models.Index(fields=["company", "email_norm"], name="lead_email_norm"),
+                    models.Index(fields=["company", "phone_norm"], name="lead_phone_norm"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="lead_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="lead_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("last_name", ""), _negated=True),
+                            models.Q(("company_name", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="lead_has_a_name",
+                        violation_error_code="required",
+                        violation_error_message="A lead needs a last name or a company name.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    "",
+                                    "new",
+                                    "contacted",
+                                    "qualified",
+                                    "nurturing",
+                                    "unqualified",
+                                    "recycled",
+                                    "converted",
+                                ],
+                            )
+                        ),
+                        name="lead_status_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: new, contacted, qualified, nurturing, unqualified, recycled, converted.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "source__in",
+                                [
+                                    "",
+                                    "web",
+                                    "email",
+                                    "call",
+                                    "referral",
+                                    "partner",
+                                    "campaign",
+                                    "event",
+                                    "social",
+                                    "existing_customer",
+                                    "import",
+                                    "api",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="lead_source_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rating__in", ["", "hot", "warm", "cool", "cold"])),
+                        name="lead_rating_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: hot, warm, cool, cold.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "timeline__in",
+                                [
+                                    "",
+                                    "immediate",
+                                    "this_quarter",
+                                    "next_quarter",
+                                    "this_year",
+                                    "later",
+                                    "unknown",
+                                ],
+                            )
+                        ),
+                        name="lead_timeline_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: immediate, this_quarter, next_quarter, this_year, later, unknown.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("annual_revenue__gte", 0)),
+                        name="lead_annual_revenue_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("number_of_employees__gte", 0)),
+                        name="lead_number_of_employees_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("estimated_value__gte", 0)),
+                        name="lead_estimated_value_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "converted"), ("converted_at__isnull", False)),
+                            models.Q(
+                                models.Q(("status", "converted"), _negated=True),
+                                ("converted_at__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="lead_converted_at",
+                        violation_error_code="converted",
+                        violation_error_message="Only conversion makes a lead converted, and that is final.",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1372,6 +1832,117 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "activities",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="activity_newest"),
+                    models.Index(fields=["company", "owner"], name="activity_owner"),
+                    models.Index(
+                        condition=models.Q(("account__isnull", False)),
+                        fields=["company", "account"],
+                        name="activity_account",
+                    ),
+                    models.Index(
+                        condition=models.Q(("contact__isnull", False)),
+                        fields=["company", "contact"],
+                        name="activity_contact",
+                    ),
+                    models.Index(
+                        condition=models.Q(("lead__isnull", False)),
+                        fields=["company", "lead"],
+                        name="activity_lead",
+                    ),
+                    models.Index(
+                        condition=models.Q(("deal__isnull", False)),
+                        fields=["company", "deal"],
+                        name="activity_deal",
+                    ),
+                    models.Index(fields=["company", "start_at"], name="activity_start_at"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="activity_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="activity_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("subject", ""), _negated=True),
+                        name="activity_subject_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("type", ""), _negated=True),
+                        name="activity_type_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "type__in",
+                                ["", "call", "email", "meeting", "demo", "sms", "note", "visit", "other"],
+                            )
+                        ),
+                        name="activity_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: call, email, meeting, demo, sms, note, visit, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["", "planned", "held", "not_held", "canceled"])),
+                        name="activity_status_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: planned, held, not_held, canceled.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("direction__in", ["", "outbound", "inbound"])),
+                        name="activity_direction_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: outbound, inbound.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "outcome__in",
+                                [
+                                    "",
+                                    "connected",
+                                    "no_answer",
+                                    "left_message",
+                                    "busy",
+                                    "wrong_number",
+                                    "interested",
+                                    "not_interested",
+                                    "other",
+                                ],
+                            )
+                        ),
+                        name="activity_outcome_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: connected, no_answer, left_message, busy, wrong_number, interested, not_interested, other.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("priority__in", ["", "low", "normal", "high", "urgent"])),
+                        name="activity_priority_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: low, normal, high, urgent.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("duration_minutes__gte", 0)),
+                        name="activity_duration_minutes_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("end_at__isnull", True), ("end_at__gte", models.F("start_at")), _connector="OR"
+                        ),
+                        name="activity_ends_after_start",
+                        violation_error_code="ends_before_start",
+                        violation_error_message="The end lies before the start.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1447,6 +2018,26 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="lostreason_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("applies_to__in", ["", "deal", "lead"])),
+                        name="lostreason_applies_to_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: deal, lead.",
+                    ),
+                    models.UniqueConstraint(
+                        models.F("company"),
+                        models.F("applies_to"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="lostreason_name_unique",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1637,6 +2228,46 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="note_newest"),
+                    models.Index(fields=["company", "owner"], name="note_owner"),
+                    models.Index(
+                        condition=models.Q(("account__isnull", False)),
+                        fields=["company", "account"],
+                        name="note_account",
+                    ),
+                    models.Index(
+                        condition=models.Q(("contact__isnull", False)),
+                        fields=["company", "contact"],
+                        name="note_contact",
+                    ),
+                    models.Index(
+                        condition=models.Q(("lead__isnull", False)),
+                        fields=["company", "lead"],
+                        name="note_lead",
+                    ),
+                    models.Index(
+                        condition=models.Q(("deal__isnull", False)),
+                        fields=["company", "deal"],
+                        name="note_deal",
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="note_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="note_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("body", ""), _negated=True),
+                        name="note_body_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1709,6 +2340,37 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="pipeline_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rotting_days__gte", 0)),
+                        name="pipeline_rotting_days_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.UniqueConstraint(fields=("company", "code"), name="pipeline_code_unique"),
+                    models.UniqueConstraint(
+                        models.F("company"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="pipeline_name_unique",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True)),
+                        fields=("company",),
+                        name="pipeline_one_default",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("is_default", False), ("is_active", True), _connector="OR"),
+                        name="pipeline_default_active",
+                        violation_error_code="default_is_active",
+                        violation_error_message="The default pipeline cannot be inactive.",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1832,6 +2494,71 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="pipelinestage_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("stage_type__in", ["", "open", "won", "lost"])),
+                        name="pipelinestage_stage_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: open, won, lost.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "forecast_category__in",
+                                ["", "pipeline", "best_case", "most_likely", "commit", "closed", "omitted"],
+                            )
+                        ),
+                        name="pipelinestage_forecast_category_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: pipeline, best_case, most_likely, commit, closed, omitted.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("probability__range", (0, 100))),
+                        name="pipelinestage_probability_percent",
+                        violation_error_code="out_of_range",
+                        violation_error_message="A number from 0 to 100 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rotting_days__gte", 0)),
+                        name="pipelinestage_rotting_days_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.UniqueConstraint(fields=("company", "pipeline", "code"), name="stage_code_unique"),
+                    models.UniqueConstraint(
+                        deferrable=django.db.models.constraints.Deferrable["DEFERRED"],
+                        fields=("company", "pipeline", "order"),
+                        name="stage_order_unique",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_active", True), ("stage_type", "won")),
+                        fields=("company", "pipeline"),
+                        name="stage_one_won",
+                        violation_error_code="one_won_stage",
+                        violation_error_message="The pipeline has an active won stage already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("stage_type", "open"),
+                            models.Q(
+                                ("forecast_category", "closed"), ("probability", 100), ("stage_type", "won")
+                            ),
+                            models.Q(
+                                ("forecast_category", "omitted"), ("probability", 0), ("stage_type", "lost")
+                            ),
+                            _connector="OR",
+                        ),
+                        name="stage_closed_probability",
+                        violation_error_code="closed_probability",
+                        violation_error_message="Won means 100 and closed, lost means 0 and omitted.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1972,6 +2699,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "deal stage history",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "deal", "changed_at"], name="stagehistory_deal"),
+                    models.Index(fields=["company", "changed_at"], name="stagehistory_changed_at"),
+                ],
             },
         ),
         migrations.AddField(
@@ -2142,6 +2873,59 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="product_newest"),
+                    models.Index(fields=["company", "owner"], name="product_owner"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="product_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="product_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="product_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("product_type__in", ["", "goods", "service", "subscription", "bundle"])
+                        ),
+                        name="product_product_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: goods, service, subscription, bundle.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("billing_period__in", ["", "one_time", "monthly", "quarterly", "yearly"])
+                        ),
+                        name="product_billing_period_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: one_time, monthly, quarterly, yearly.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("unit_price__gte", 0)),
+                        name="product_unit_price_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cost_price__gte", 0)),
+                        name="product_cost_price_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("sku", ""), _negated=True),
+                        fields=("company", "sku"),
+                        name="product_sku_unique",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -2282,6 +3066,67 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["company", "deal"], name="dealproduct_deal"),
+                    models.Index(
+                        condition=models.Q(("product__isnull", False)),
+                        fields=["company", "product"],
+                        name="dealproduct_product",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="dealproduct_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("discount_type__in", ["", "percentage", "fixed"])),
+                        name="dealproduct_discount_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: percentage, fixed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("unit_price__gte", 0)),
+                        name="dealproduct_unit_price_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("discount_value__gte", 0)),
+                        name="dealproduct_discount_value_not_negative",
+                        violation_error_code="too_small",
+                        violation_error_message="At least 0 is expected.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("quantity__gt", 0)),
+                        name="dealproduct_quantity_positive",
+                        violation_error_code="too_small",
+                        violation_error_message="The quantity must be more than 0.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("discount_type", "percentage"), ("discount_value__lte", 100)),
+                            models.Q(
+                                ("discount_type", "fixed"),
+                                django.db.models.lookups.LessThanOrEqual(
+                                    django.db.models.functions.math.Round(models.F("discount_value"), 2),
+                                    django.db.models.functions.math.Round(
+                                        django.db.models.expressions.CombinedExpression(
+                                            models.F("quantity"), "*", models.F("unit_price")
+                                        ),
+                                        2,
+                                    ),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="dealproduct_discount_at_most_all",
+                        violation_error_code="discount_too_large",
+                        violation_error_message="A discount takes away the whole price at most.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -2347,6 +3192,19 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="tag_name_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.UniqueConstraint(
+                        models.F("company"),
+                        django.db.models.functions.text.Lower("name"),
+                        name="tag_name_unique",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -2562,911 +3420,83 @@ class Migration(migrations.Migration):
             options={
                 "abstract": False,
                 "base_manager_name": "objects",
-            },
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="account_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["company", "owner"], name="account_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["company", "name_norm"], name="account_name_norm"),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["company", "website_domain"], name="account_website_domain"),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(
-                condition=models.Q(("parent__isnull", False)),
-                fields=["company", "parent"],
-                name="account_parent",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="account_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="account_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="account_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "type__in",
-                        [
-                            "",
-                            "prospect",
-                            "customer",
-                            "partner",
-                            "reseller",
-                            "competitor",
-                            "investor",
-                            "vendor",
-                            "former_customer",
-                            "other",
-                        ],
-                    )
-                ),
-                name="account_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: prospect, customer, partner, reseller, competitor, investor, vendor, former_customer, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["", "active", "inactive", "on_hold"])),
-                name="account_status_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: active, inactive, on_hold.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rating__in", ["", "hot", "warm", "cool", "cold"])),
-                name="account_rating_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: hot, warm, cool, cold.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("ownership__in", ["", "public", "private", "subsidiary", "government", "other"])
-                ),
-                name="account_ownership_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: public, private, subsidiary, government, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "source__in",
-                        [
-                            "",
-                            "web",
-                            "email",
-                            "call",
-                            "referral",
-                            "partner",
-                            "campaign",
-                            "event",
-                            "social",
-                            "existing_customer",
-                            "import",
-                            "api",
-                            "other",
-                        ],
-                    )
-                ),
-                name="account_source_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("annual_revenue__gte", 0)),
-                name="account_annual_revenue_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("number_of_employees__gte", 0)),
-                name="account_number_of_employees_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("parent__isnull", True),
-                    models.Q(("parent", models.F("id")), _negated=True),
-                    _connector="OR",
-                ),
-                name="account_not_its_parent",
-                violation_error_code="cycle",
-                violation_error_message="An account cannot be above itself.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("account_number", ""), _negated=True),
-                fields=("company", "account_number"),
-                name="account_number_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="contact_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["company", "owner"], name="contact_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(
-                condition=models.Q(("account__isnull", False)),
-                fields=["company", "account"],
-                name="contact_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(
-                condition=models.Q(("reports_to__isnull", False)),
-                fields=["company", "reports_to"],
-                name="contact_reports_to",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["company", "email_norm"], name="contact_email_norm"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["company", "phone_norm"], name="contact_phone_norm"),
-        ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="contact_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="contact_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("last_name", ""), _negated=True),
-                name="contact_last_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "lead_source__in",
-                        [
-                            "",
-                            "web",
-                            "email",
-                            "call",
-                            "referral",
-                            "partner",
-                            "campaign",
-                            "event",
-                            "social",
-                            "existing_customer",
-                            "import",
-                            "api",
-                            "other",
-                        ],
-                    )
-                ),
-                name="contact_lead_source_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "lifecycle_stage__in",
-                        [
-                            "",
-                            "subscriber",
-                            "lead",
-                            "qualified",
-                            "opportunity",
-                            "customer",
-                            "evangelist",
-                            "other",
-                        ],
-                    )
-                ),
-                name="contact_lifecycle_stage_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: subscriber, lead, qualified, opportunity, customer, evangelist, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("preferred_channel__in", ["", "email", "phone", "sms", "post", "none"])),
-                name="contact_preferred_channel_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: email, phone, sms, post, none.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("reports_to__isnull", True),
-                    models.Q(("reports_to", models.F("id")), _negated=True),
-                    _connector="OR",
-                ),
-                name="contact_not_own_manager",
-                violation_error_code="cycle",
-                violation_error_message="A contact cannot report to themselves.",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="activity_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(fields=["company", "owner"], name="activity_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(
-                condition=models.Q(("account__isnull", False)),
-                fields=["company", "account"],
-                name="activity_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(
-                condition=models.Q(("contact__isnull", False)),
-                fields=["company", "contact"],
-                name="activity_contact",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(
-                condition=models.Q(("lead__isnull", False)), fields=["company", "lead"], name="activity_lead"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(
-                condition=models.Q(("deal__isnull", False)), fields=["company", "deal"], name="activity_deal"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=models.Index(fields=["company", "start_at"], name="activity_start_at"),
-        ),
-        migrations.AddIndex(
-            model_name="activity",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="activity_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="activity_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("subject", ""), _negated=True),
-                name="activity_subject_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("type", ""), _negated=True),
-                name="activity_type_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("type__in", ["", "call", "email", "meeting", "demo", "sms", "note", "visit", "other"])
-                ),
-                name="activity_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: call, email, meeting, demo, sms, note, visit, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["", "planned", "held", "not_held", "canceled"])),
-                name="activity_status_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: planned, held, not_held, canceled.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("direction__in", ["", "outbound", "inbound"])),
-                name="activity_direction_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: outbound, inbound.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "outcome__in",
-                        [
-                            "",
-                            "connected",
-                            "no_answer",
-                            "left_message",
-                            "busy",
-                            "wrong_number",
-                            "interested",
-                            "not_interested",
-                            "other",
-                        ],
-                    )
-                ),
-                name="activity_outcome_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: connected, no_answer, left_message, busy, wrong_number, interested, not_interested, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("priority__in", ["", "low", "normal", "high", "urgent"])),
-                name="activity_priority_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: low, normal, high, urgent.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("duration_minutes__gte", 0)),
-                name="activity_duration_minutes_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="activity",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("end_at__isnull", True), ("end_at__gte", models.F("start_at")), _connector="OR"
-                ),
-                name="activity_ends_after_start",
-                violation_error_code="ends_before_start",
-                violation_error_message="The end lies before the start.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lostreason",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="lostreason_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lostreason",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("applies_to__in", ["", "deal", "lead"])),
-                name="lostreason_applies_to_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: deal, lead.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lostreason",
-            constraint=models.UniqueConstraint(
-                models.F("company"),
-                models.F("applies_to"),
-                django.db.models.functions.text.Lower("name"),
-                name="lostreason_name_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="lead_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=models.Index(fields=["company", "owner"], name="lead_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=models.Index(fields=["company", "status"], name="lead_status"),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=models.Index(fields=["company", "email_norm"], name="lead_email_norm"),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=models.Index(fields=["company", "phone_norm"], name="lead_phone_norm"),
-        ),
-        migrations.AddIndex(
-            model_name="lead",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="lead_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="lead_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("last_name", ""), _negated=True),
-                    models.Q(("company_name", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="lead_has_a_name",
-                violation_error_code="required",
-                violation_error_message="A lead needs a last name or a company name.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        [
-                            "",
-                            "new",
-                            "contacted",
-                            "qualified",
-                            "nurturing",
-                            "unqualified",
-                            "recycled",
-                            "converted",
-                        ],
-                    )
-                ),
-                name="lead_status_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: new, contacted, qualified, nurturing, unqualified, recycled, converted.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "source__in",
-                        [
-                            "",
-                            "web",
-                            "email",
-                            "call",
-                            "referral",
-                            "partner",
-                            "campaign",
-                            "event",
-                            "social",
-                            "existing_customer",
-                            "import",
-                            "api",
-                            "other",
-                        ],
-                    )
-                ),
-                name="lead_source_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rating__in", ["", "hot", "warm", "cool", "cold"])),
-                name="lead_rating_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: hot, warm, cool, cold.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "timeline__in",
-                        ["", "immediate", "this_quarter", "next_quarter", "this_year", "later", "unknown"],
-                    )
-                ),
-                name="lead_timeline_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: immediate, this_quarter, next_quarter, this_year, later, unknown.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("annual_revenue__gte", 0)),
-                name="lead_annual_revenue_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("number_of_employees__gte", 0)),
-                name="lead_number_of_employees_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("estimated_value__gte", 0)),
-                name="lead_estimated_value_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lead",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "converted"), ("converted_at__isnull", False)),
-                    models.Q(
-                        models.Q(("status", "converted"), _negated=True), ("converted_at__isnull", True)
+                "indexes": [
+                    models.Index(fields=["company", "-created_at", "-id"], name="task_newest"),
+                    models.Index(fields=["company", "owner"], name="task_owner"),
+                    models.Index(
+                        condition=models.Q(("account__isnull", False)),
+                        fields=["company", "account"],
+                        name="task_account",
                     ),
-                    _connector="OR",
-                ),
-                name="lead_converted_at",
-                violation_error_code="converted",
-                violation_error_message="Only conversion makes a lead converted, and that is final.",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="note_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(fields=["company", "owner"], name="note_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(
-                condition=models.Q(("account__isnull", False)),
-                fields=["company", "account"],
-                name="note_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(
-                condition=models.Q(("contact__isnull", False)),
-                fields=["company", "contact"],
-                name="note_contact",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(
-                condition=models.Q(("lead__isnull", False)), fields=["company", "lead"], name="note_lead"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=models.Index(
-                condition=models.Q(("deal__isnull", False)), fields=["company", "deal"], name="note_deal"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="note",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="note_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="note",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="note_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="note",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("body", ""), _negated=True),
-                name="note_body_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="pipeline_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rotting_days__gte", 0)),
-                name="pipeline_rotting_days_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.UniqueConstraint(fields=("company", "code"), name="pipeline_code_unique"),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.UniqueConstraint(
-                models.F("company"),
-                django.db.models.functions.text.Lower("name"),
-                name="pipeline_name_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_default", True)), fields=("company",), name="pipeline_one_default"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipeline",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("is_default", False), ("is_active", True), _connector="OR"),
-                name="pipeline_default_active",
-                violation_error_code="default_is_active",
-                violation_error_message="The default pipeline cannot be inactive.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="pipelinestage_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("stage_type__in", ["", "open", "won", "lost"])),
-                name="pipelinestage_stage_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: open, won, lost.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "forecast_category__in",
-                        ["", "pipeline", "best_case", "most_likely", "commit", "closed", "omitted"],
-                    )
-                ),
-                name="pipelinestage_forecast_category_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: pipeline, best_case, most_likely, commit, closed, omitted.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("probability__range", (0, 100))),
-                name="pipelinestage_probability_percent",
-                violation_error_code="out_of_range",
-                violation_error_message="A number from 0 to 100 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rotting_days__gte", 0)),
-                name="pipelinestage_rotting_days_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.UniqueConstraint(
-                fields=("company", "pipeline", "code"), name="stage_code_unique"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.UniqueConstraint(
-                deferrable=django.db.models.constraints.Deferrable["DEFERRED"],
-                fields=("company", "pipeline", "order"),
-                name="stage_order_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_active", True), ("stage_type", "won")),
-                fields=("company", "pipeline"),
-                name="stage_one_won",
-                violation_error_code="one_won_stage",
-                violation_error_message="The pipeline has an active won stage already.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pipelinestage",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("stage_type", "open"),
-                    models.Q(("forecast_category", "closed"), ("probability", 100), ("stage_type", "won")),
-                    models.Q(("forecast_category", "omitted"), ("probability", 0), ("stage_type", "lost")),
-                    _connector="OR",
-                ),
-                name="stage_closed_probability",
-                violation_error_code="closed_probability",
-                violation_error_message="Won means 100 and closed, lost means 0 and omitted.",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dealstagehistory",
-            index=models.Index(fields=["company", "deal", "changed_at"], name="stagehistory_deal"),
-        ),
-        migrations.AddIndex(
-            model_name="dealstagehistory",
-            index=models.Index(fields=["company", "changed_at"], name="stagehistory_changed_at"),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="deal_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=models.Index(fields=["company", "owner"], name="deal_owner"),
+                    models.Index(
+                        condition=models.Q(("contact__isnull", False)),
+                        fields=["company", "contact"],
+                        name="task_contact",
+                    ),
+                    models.Index(
+                        condition=models.Q(("lead__isnull", False)),
+                        fields=["company", "lead"],
+                        name="task_lead",
+                    ),
+                    models.Index(
+                        condition=models.Q(("deal__isnull", False)),
+                        fields=["company", "deal"],
+                        name="task_deal",
+                    ),
+                    models.Index(fields=["company", "owner", "due_date"], name="task_owner_due"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["search_vector", "tags"], name="task_search"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("company", "external_source", "external_id"),
+                        name="task_external_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("subject", ""), _negated=True),
+                        name="task_subject_not_blank",
+                        violation_error_code="required",
+                        violation_error_message="This field is required.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("type__in", ["", "todo", "call", "email", "follow_up"])),
+                        name="task_type_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: todo, call, email, follow_up.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    "",
+                                    "not_started",
+                                    "in_progress",
+                                    "waiting",
+                                    "completed",
+                                    "deferred",
+                                    "canceled",
+                                ],
+                            )
+                        ),
+                        name="task_status_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: not_started, in_progress, waiting, completed, deferred, canceled.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("priority__in", ["", "low", "normal", "high", "urgent"])),
+                        name="task_priority_choice",
+                        violation_error_code="not_a_choice",
+                        violation_error_message="Choose one of: low, normal, high, urgent.",
+                    ),
+                ],
+            },
         ),
         migrations.AddIndex(
             model_name="deal",
             index=models.Index(fields=["company", "stage"], name="deal_stage"),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=models.Index(fields=["company", "close_date"], name="deal_close_date"),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=models.Index(
-                condition=models.Q(("account__isnull", False)),
-                fields=["company", "account"],
-                name="deal_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=models.Index(
-                condition=models.Q(("primary_contact__isnull", False)),
-                fields=["company", "primary_contact"],
-                name="deal_primary_contact",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="deal",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="deal_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="deal_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="deal_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount_source__in", ["", "manual", "calculated"])),
-                name="deal_amount_source_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: manual, calculated.",
-            ),
         ),
         migrations.AddConstraint(
             model_name="deal",
@@ -3480,88 +3510,6 @@ class Migration(migrations.Migration):
                 name="deal_forecast_category_choice",
                 violation_error_code="not_a_choice",
                 violation_error_message="Choose one of: pipeline, best_case, most_likely, commit, closed, omitted.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["", "open", "won", "lost"])),
-                name="deal_status_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: open, won, lost.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "deal_type__in",
-                        ["", "new_business", "existing_business", "renewal", "upsell", "cross_sell"],
-                    )
-                ),
-                name="deal_deal_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: new_business, existing_business, renewal, upsell, cross_sell.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "source__in",
-                        [
-                            "",
-                            "web",
-                            "email",
-                            "call",
-                            "referral",
-                            "partner",
-                            "campaign",
-                            "event",
-                            "social",
-                            "existing_customer",
-                            "import",
-                            "api",
-                            "other",
-                        ],
-                    )
-                ),
-                name="deal_source_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: web, email, call, referral, partner, campaign, event, social, existing_customer, import, api, other.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0)),
-                name="deal_amount_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("probability__range", (0, 100))),
-                name="deal_probability_percent",
-                violation_error_code="out_of_range",
-                violation_error_message="A number from 0 to 100 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("closed_at__isnull", True), ("status", "open")),
-                    models.Q(models.Q(("status", "open"), _negated=True), ("closed_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="deal_closed_at",
-                violation_error_code="not_closed",
-                violation_error_message="Only a closed deal has a time of closing.",
             ),
         ),
         migrations.AddConstraint(
@@ -3586,293 +3534,10 @@ class Migration(migrations.Migration):
                 violation_error_message="Only a lost deal has a lost reason.",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="deal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("status", "open"),
-                    models.Q(("forecast_category", "closed"), ("probability", 100), ("status", "won")),
-                    models.Q(("forecast_category", "omitted"), ("probability", 0), ("status", "lost")),
-                    _connector="OR",
-                ),
-                name="deal_closed_probability",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="product",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="product_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="product",
-            index=models.Index(fields=["company", "owner"], name="product_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="product",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="product_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="product_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="product_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("product_type__in", ["", "goods", "service", "subscription", "bundle"])),
-                name="product_product_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: goods, service, subscription, bundle.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("billing_period__in", ["", "one_time", "monthly", "quarterly", "yearly"])
-                ),
-                name="product_billing_period_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: one_time, monthly, quarterly, yearly.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("unit_price__gte", 0)),
-                name="product_unit_price_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("cost_price__gte", 0)),
-                name="product_cost_price_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="product",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("sku", ""), _negated=True),
-                fields=("company", "sku"),
-                name="product_sku_unique",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="dealproduct",
-            index=models.Index(fields=["company", "deal"], name="dealproduct_deal"),
-        ),
-        migrations.AddIndex(
-            model_name="dealproduct",
-            index=models.Index(
-                condition=models.Q(("product__isnull", False)),
-                fields=["company", "product"],
-                name="dealproduct_product",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="dealproduct_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("discount_type__in", ["", "percentage", "fixed"])),
-                name="dealproduct_discount_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: percentage, fixed.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("unit_price__gte", 0)),
-                name="dealproduct_unit_price_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("discount_value__gte", 0)),
-                name="dealproduct_discount_value_not_negative",
-                violation_error_code="too_small",
-                violation_error_message="At least 0 is expected.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("quantity__gt", 0)),
-                name="dealproduct_quantity_positive",
-                violation_error_code="too_small",
-                violation_error_message="The quantity must be more than 0.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dealproduct",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("discount_type", "percentage"), ("discount_value__lte", 100)),
-                    models.Q(
-                        ("discount_type", "fixed"),
-                        django.db.models.lookups.LessThanOrEqual(
-                            django.db.models.functions.math.Round(models.F("discount_value"), 2),
-                            django.db.models.functions.math.Round(
-                                django.db.models.expressions.CombinedExpression(
-                                    models.F("quantity"), "*", models.F("unit_price")
-                                ),
-                                2,
-                            ),
-                        ),
-                    ),
-                    _connector="OR",
-                ),
-                name="dealproduct_discount_at_most_all",
-                violation_error_code="discount_too_large",
-                violation_error_message="A discount takes away the whole price at most.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("name", ""), _negated=True),
-                name="tag_name_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.UniqueConstraint(
-                models.F("company"), django.db.models.functions.text.Lower("name"), name="tag_name_unique"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["company", "-created_at", "-id"], name="task_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["company", "owner"], name="task_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("account__isnull", False)),
-                fields=["company", "account"],
-                name="task_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("contact__isnull", False)),
-                fields=["company", "contact"],
-                name="task_contact",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("lead__isnull", False)), fields=["company", "lead"], name="task_lead"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("deal__isnull", False)), fields=["company", "deal"], name="task_deal"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["company", "owner", "due_date"], name="task_owner_due"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["search_vector", "tags"], name="task_search"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                fields=("company", "external_source", "external_id"),
-                name="task_external_unique",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("subject", ""), _negated=True),
-                name="task_subject_not_blank",
-                violation_error_code="required",
-                violation_error_message="This field is required.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("type__in", ["", "todo", "call", "email", "follow_up"])),
-                name="task_type_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: todo, call, email, follow_up.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        ["", "not_started", "in_progress", "waiting", "completed", "deferred", "canceled"],
-                    )
-                ),
-                name="task_status_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: not_started, in_progress, waiting, completed, deferred, canceled.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("priority__in", ["", "low", "normal", "high", "urgent"])),
-                name="task_priority_choice",
-                violation_error_code="not_a_choice",
-                violation_error_message="Choose one of: low, normal, high, urgent.",
-            ),
-        ),
-        # A deal's stage is one of its pipeline's.
         migrations.RunSQL(
             sql=[
                 "ALTER TABLE crm_pipelinestage ADD CONSTRAINT stage_of_pipeline UNIQUE (company_id, pipeline_id, id)",
-                "ALTER TABLE crm_deal ADD CONSTRAINT deal_stage_of_pipeline "
-                "FOREIGN KEY (company_id, pipeline_id, stage_id) "
-                "REFERENCES crm_pipelinestage (company_id, pipeline_id, id) DEFERRABLE INITIALLY DEFERRED",
+                "ALTER TABLE crm_deal ADD CONSTRAINT deal_stage_of_pipeline FOREIGN KEY (company_id, pipeline_id, stage_id) REFERENCES crm_pipelinestage (company_id, pipeline_id, id) DEFERRABLE INITIALLY DEFERRED",
             ],
             reverse_sql=[
                 "ALTER TABLE crm_deal DROP CONSTRAINT deal_stage_of_pipeline",

@@ -35,11 +35,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"seed {options.seed}", flush=True)
     phases = set(options.phases.split(","))
+    started = time.monotonic()
     with machine(CHAOS_SEEDED=options.seeded) as system:
         os.environ.update(system.environment)
         # This process is no part of the system and does not die by its plan.
         del os.environ["CRM_FAULT_PLAN"]
-        report = _run(system, options.long, options.seed, phases)
+        report = _run(system, options.long, options.seed, phases, started)
     print(json.dumps(report, indent=2))
     if options.report:
         options.report.write_text(json.dumps(report))
@@ -52,8 +53,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _run(system: Machine, is_long: bool, seed: int, phases: set[str]) -> dict[str, Any]:
-    started = time.monotonic()
+def _run(system: Machine, is_long: bool, seed: int, phases: set[str], started: float) -> dict[str, Any]:
     system.start_servers()
     import django
 

@@ -14,5 +14,5 @@ work.be_quick()
 seeded.install()
 app.conf.beat_schedule = {
     name: {**entry, "schedule": min(entry["schedule"], 1)} for name, entry in app.conf.beat_schedule.items()
-} | {"slots": {"task": work.SLOTS_TASK, "schedule": 0.5, "options": {"expires": 5, "queue": "clock"}}}
+} | {"slots": {"task": work.SLOTS_TASK, "schedule": 1, "options": {"expires": 10, "queue": "clock"}}}
 app.conf.beat_max_loop_interval = 1

@@ -21,7 +21,7 @@ from config.embedded import EmbeddedServers
 from config.home import PROJECT_DIR
 from tests.chaos import janitor
 
-PATIENCE = 120
+PATIENCE = 300
 
 
 def free_port() -> int:
@@ -134,12 +134,15 @@ class Machine:
                 os.kill(found[0], signal.SIGKILL)
         self.servers.ensure_postgres()
 
-    def kill_redis(self, *, forget: bool = True, down: float = 0) -> None:
-        """Kill Redis; with `forget` it comes back empty."""
+    def end_redis(self) -> None:
+        """Kill Redis, and with it all it knows."""
         janitor.kill_all(janitor.redis_of(self.servers))
         wait_for("Redis ends", lambda: not janitor.redis_of(self.servers))
-        if forget:
-            shutil.rmtree(self.servers.home.servers / "redis", ignore_errors=True)
+        shutil.rmtree(self.servers.home.servers / "redis", ignore_errors=True)
+
+    def kill_redis(self, *, down: float = 0) -> None:
+        """Kill Redis; it comes back empty after `down` seconds."""
+        self.end_redis()
         time.sleep(down)
         self.servers.ensure_redis()
 

@@ -22,12 +22,10 @@ from core.jobs.operations import NewJob, enqueue_many
 from core.kernel.faultpoints import plan_kills
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import company_context
-from tests.chaos import janitor
 from tests.chaos.ledger import Api, Ledger, Witness, Writer
 from tests.chaos.machine import Machine, pace, wait_for
 from tests.worlds import World
 
-WRITERS = 4
 IMPORT_POINTS = (
     "import.stage.before_commit",
     "import.stage.after_commit",
@@ -36,7 +34,7 @@ IMPORT_POINTS = (
     "import.chunk.before_commit",
     "import.chunk.after_commit",
 )
-REQUEST_POINTS = ("request.before_commit", "request.after_commit")
+BEFORE_COMMIT, AFTER_COMMIT = "request.before_commit", "request.after_commit"
 JOB_POINTS = (
     "job.claimed",
     "job.before_commit",
@@ -47,12 +45,17 @@ JOB_POINTS = (
     "purge.before_commit",
 )
 BOUNDARY = "chaos"
+# The database is asked for after a second of it.
+OUTAGE_SECONDS = 2.5
+# Longer than the lease of a job.
+SLOW_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
 class Size:
     """How much a form of the run does."""
 
+    writers: int
     postgres_kills: int
     backend_kills: int
     web_kills: int
@@ -62,6 +65,7 @@ class Size:
     revoked_uses: int
     rows: int
     import_kills: int
+    child_kills: int
     worker_kills: int
     jobs: int
     redis_kills: int
@@ -70,8 +74,45 @@ class Size:
     between: float
 
 
-SHORT = Size(2, 1, 1, 1, 10, 8, 100, 5_000, 1, 1, 40, 1, 1, 1, 0.5)
-LONG = Size(8, 2, 6, 4, 200, 20, 1_000, 50_000, 4, 8, 400, 3, 3, 4, 1.5)
+# Each kind of fault and each named point once; the outages at the phases' ends are the kills of the servers.
+SHORT = Size(
+    writers=2,
+    postgres_kills=0,
+    backend_kills=1,
+    web_kills=0,
+    request_kills=1,
+    keys=10,
+    duplicates=8,
+    revoked_uses=50,
+    rows=2_500,
+    import_kills=1,
+    child_kills=1,
+    worker_kills=1,
+    jobs=20,
+    redis_kills=0,
+    flushes=1,
+    job_kills=1,
+    between=0.3,
+)
+LONG = Size(
+    writers=4,
+    postgres_kills=7,
+    backend_kills=2,
+    web_kills=6,
+    request_kills=4,
+    keys=200,
+    duplicates=20,
+    revoked_uses=1_000,
+    rows=50_000,
+    import_kills=4,
+    child_kills=8,
+    worker_kills=6,
+    jobs=400,
+    redis_kills=3,
+    flushes=3,
+    job_kills=4,
+    between=1.5,
+)
 
 
 @dataclass
@@ -125,24 +166,16 @@ def api_phase(run: Run) -> None:
     machine, size = run.machine, run.size
     writers = [
         Writer(f"w{run.seed}-{number}", run.api(), run.ledger, run.seed * 10 + number)
-        for number in range(WRITERS)
+        for number in range(size.writers)
     ]
     started = time.monotonic()
     for writer in writers:
         writer.start()
     faults: list[tuple[str, Callable[[], object]]] = [
-        *[("PostgreSQL killed", machine.kill_postgres)] * (size.postgres_kills - 1),
+        *[("PostgreSQL killed", machine.kill_postgres)] * size.postgres_kills,
         *[("a database session killed", machine.kill_backend)] * size.backend_kills,
-        *[("a web worker killed", lambda: machine.kill_child("web", run.random.randrange(2)))]
-        * size.web_kills,
-        *[
-            (
-                f"web worker at {point}",
-                lambda point=point: run.kill_at(f"{point} {run.random.randrange(1, 20)}"),
-            )
-            for point in REQUEST_POINTS
-            for _ in range(size.request_kills)
-        ],
+        *[("a web worker killed", lambda: _kill_web(run))] * size.web_kills,
+        *[(f"web worker at {BEFORE_COMMIT}", lambda: _kill_web_at(run, BEFORE_COMMIT))] * size.request_kills,
     ]
     run.random.shuffle(faults)
     faults.insert(len(faults) // 2, ("PostgreSQL away", lambda: _outage(run)))
@@ -151,8 +184,6 @@ def api_phase(run: Run) -> None:
         time.sleep(size.between * run.random.uniform(0.5, 1.5))
         run.look_at_pace()
         run.suffer(name, fault)
-        _wait_for_hits(run)
-        _wait_for_web(run)
     time.sleep(size.between)
     for writer in writers:
         writer.stop()
@@ -175,8 +206,19 @@ def longest_gap(times: list[float]) -> float:
     return max((later - earlier for earlier, later in itertools.pairwise(ordered)), default=0.0)
 
 
+def _kill_web(run: Run) -> None:
+    run.machine.kill_child("web", run.random.randrange(2))
+    _wait_for_web(run)
+
+
+def _kill_web_at(run: Run, point: str) -> None:
+    run.kill_at(f"{point} {run.random.randrange(1, 20)}")
+    _wait_for_hits(run, point)
+    _wait_for_web(run)
+
+
 def _wait_for_web(run: Run) -> None:
-    """Faults are judged one by one: the next comes when both web workers have started again.
+    """Web workers die one by one: the next when both have started again.
 
     The server gives up when a worker dies twice within seconds; whoever runs it starts it again.
     """
@@ -199,7 +241,7 @@ def _outage(run: Run) -> None:
     """The database stays away for a while, and the health endpoint says so in time."""
 
     def away() -> None:
-        run.machine.kill_postgres(down=3)
+        run.machine.kill_postgres(down=OUTAGE_SECONDS)
 
     killing = threading.Thread(target=away)
     killing.start()
@@ -218,19 +260,15 @@ def _ask_health(run: Run, part: str) -> list[str]:
     return []
 
 
-def _wait_for_hits(run: Run) -> None:
+def _wait_for_hits(run: Run, point: str) -> None:
     """Planned kills are waited for, so that two of them do not fall together unseen."""
-    wait_for(
-        f"kills at {run.machine.plan.read_text().split()}",
-        lambda: not run.machine.plan.read_text().strip(),
-        30,
-    )
+    wait_for(f"a kill at {point}", lambda: point not in run.machine.plan.read_text(), 30 * run.pace)
 
 
 def duplicates_phase(run: Run) -> None:
-    """Many clients send each request at once while a web worker dies: it happens once, and all get the same answer."""
+    """Many clients send each request at once while web workers die: it happens once, and all get the same answer."""
     size = run.size
-    run.kill_at(*[f"{REQUEST_POINTS[1]} {1 + number}" for number in range(size.request_kills)])
+    run.kill_at(*[f"{AFTER_COMMIT} {1 + number}" for number in range(size.request_kills)])
     run.witness.fault("web worker under duplicates")
     clients = [run.api() for _ in range(size.duplicates)]
     keys = [f"burst{run.seed}-{number}" for number in range(size.keys)]
@@ -245,7 +283,7 @@ def duplicates_phase(run: Run) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(size.duplicates) as pool:
         list(pool.map(send_all, clients))
-    _wait_for_hits(run)
+    _wait_for_hits(run, AFTER_COMMIT)
     _wait_for_web(run)
     run.figures["duplicates"] = {
         "seconds": round(time.monotonic() - started, 1),
@@ -271,7 +309,7 @@ def revocation_phase(run: Run) -> None:
             after = revoked_at.is_set()
             counted.append((after, client.send("GET", "accounts/?page_size=1").status))
 
-    threads = [threading.Thread(target=use, daemon=True) for _ in range(WRITERS)]
+    threads = [threading.Thread(target=use, daemon=True) for _ in range(run.size.writers)]
     for thread in threads:
         thread.start()
     wait_for("the key is in use", lambda: sum(1 for _, status in counted if status == 200) >= 20)
@@ -294,8 +332,12 @@ def revocation_phase(run: Run) -> None:
 
 
 def import_phase(run: Run) -> None:
-    """A file is imported while its worker dies at every named point and at random moments."""
+    """A file is imported while its worker dies at every named point and at random moments.
+
+    It goes on beside the other phases, so that it meets their faults too.
+    """
     size, api = run.size, run.api()
+    chance = random.Random(f"import {run.seed}")
     run.imported = [f"imported {run.seed} {number}" for number in range(size.rows)]
     text = "Name,Staff\n" + "".join(f"{name},{number}\n" for number, name in enumerate(run.imported))
     form = (
@@ -313,10 +355,8 @@ def import_phase(run: Run) -> None:
         raise RuntimeError(f"the upload is refused: {uploaded.body!r}")
     job = uploaded.json["id"]
     # Each point once early and then spread over the file.
-    lines = [
-        f"{point} {run.random.randrange(1, 4)}" for _ in range(size.import_kills) for point in IMPORT_POINTS
-    ]
-    _show("import", [*lines, *["worker killed"] * size.worker_kills])
+    lines = [f"{point} {chance.randrange(1, 4)}" for _ in range(size.import_kills) for point in IMPORT_POINTS]
+    _show("import", [*lines, *["a process of the worker killed"] * size.child_kills])
     run.kill_at(*lines)
     started = time.monotonic()
     if api.definite("POST", f"data-import/jobs/{job}/start/", {}, key=f"start{run.seed}").status != 202:
@@ -324,23 +364,19 @@ def import_phase(run: Run) -> None:
     killed = 0
     ended = ("completed", "completed_with_errors", "failed", "canceled")
     while (state := api.definite("GET", f"data-import/jobs/{job}/").json)["status"] not in ended:
-        if time.monotonic() - started > 240:
+        if time.monotonic() - started > 240 * run.pace:
             raise TimeoutError(
                 f"the import does not end: {state}; to come {run.machine.plan.read_text().split()}"
             )
-        time.sleep(run.size.between * run.random.uniform(0.3, 1.0))
-        if killed < size.worker_kills and state["status"] in ("validating", "importing"):
-            killed += 1
-            if run.random.random() < 0.5:
-                run.machine.kill_child("worker", run.random.randrange(2))
-            else:
-                run.machine.restart("worker")
+        time.sleep(run.size.between * chance.uniform(0.3, 1.0))
+        if killed < size.child_kills and state["status"] in ("validating", "importing"):
+            killed += run.machine.kill_child("worker", chance.randrange(2))
     run.figures["import"] = {
         "seconds": round(time.monotonic() - started, 1),
         "rows": size.rows,
         "status": state["status"],
-        "kills at points": len(lines) - len(run.machine.plan.read_text().split()) // 2,
-        "worker kills": killed,
+        "kills at points": len(lines),
+        "killed": killed,
         "created": state["created_count"],
     }
 
@@ -355,12 +391,11 @@ def job_phase(run: Run) -> None:
     _make_bin(run, api)
     with machine.superuser() as connection_:
         connection_.execute("INSERT INTO chaos_setting VALUES ('company', %s)", [str(run.world.company.pk)])
-    machine.start_beat("beat2")
     faults: list[tuple[str, Callable[[], object]]] = [
         *[("Redis killed, comes back empty", lambda: machine.kill_redis(down=0.5))] * size.redis_kills,
         *[("Redis flushed", lambda: _flush(machine))] * size.flushes,
-        *[("worker killed", lambda: machine.restart("worker"))] * max(1, size.worker_kills // 2),
-        ("no beat for three slots", lambda: _no_beat(run)),
+        *[("worker killed", lambda: machine.restart("worker"))] * size.worker_kills,
+        ("no beat for three slots, then two beats", lambda: _no_beat(run)),
     ]
     run.random.shuffle(faults)
     _show("jobs", [*[name for name, _ in faults], *JOB_POINTS])
@@ -387,15 +422,22 @@ def _work_until_hit(run: Run, api: Api) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not hit: {run.machine.plan.read_text().split()}")
         _delete_one(run, api, number)
-        _enqueue(run, 2)
+        # A slow machine still has enough to do.
+        if _is_idle(run):
+            _enqueue(run, 2)
         time.sleep(1)
 
 
+def _is_idle(run: Run) -> bool:
+    with run.machine.superuser() as connection_:
+        found = connection_.execute("SELECT FROM core_job WHERE kind = 'chaos.once' AND state = 'open'")
+        return found.fetchone() is None
+
+
 def _redis_outage(run: Run, health: list[str]) -> None:
-    """Without Redis writes go on, and the health endpoint says what is missing."""
-    janitor.kill_all(janitor.redis_of(run.machine.servers))
+    """Without Redis writes go on, and the health endpoint says what is missing. It comes back empty."""
     run.witness.fault("Redis away")
-    wait_for("Redis ends", lambda: not janitor.redis_of(run.machine.servers))
+    run.machine.end_redis()
     health += _ask_health(run, "redis")
     key = f"without-redis{run.seed}"
     run.ledger.intend(key)
@@ -412,8 +454,7 @@ def _flush(machine: Machine) -> None:
 
 
 def _no_beat(run: Run) -> None:
-    for name in ("beat", "beat2"):
-        run.machine.kill(name)
+    run.machine.kill("beat")
     time.sleep(3.2)
     for name in ("beat", "beat2"):
         run.machine.start_beat(name)
@@ -439,7 +480,10 @@ def _enqueue(run: Run, count: int) -> None:
     with company_context(company_id), unit_of_work():
         slow = run.random.randrange(max(count, 1))
         jobs = [
-            NewJob({"pause": 3 if number == slow else 0}, due_at=now + timedelta(milliseconds=50 * number))
+            NewJob(
+                {"pause": SLOW_SECONDS if number == slow else 0},
+                due_at=now + timedelta(milliseconds=50 * number),
+            )
             for number in range(count)
         ]
         enqueue_many(kind="chaos.once", jobs=jobs, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from tests.worlds import make_world
 SETTLED_WITHIN = 40
 PHASES: dict[str, tuple[Callable[[Run], None], ...]] = {
     "API": (phases.api_phase, phases.duplicates_phase, phases.revocation_phase),
-    "import": (phases.import_phase,),
     "jobs": (phases.job_phase,),
 }
 
@@ -48,11 +48,7 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
         run.bystander_before = invariants.checksums(link, bystander.company.pk)
     run.figures["start"] = {"seconds": round(time.monotonic() - started, 1)}
     try:
-        for name, parts in PHASES.items():
-            for part in parts if name in wanted else ():
-                part(run)
-                system.refuse_dead()
-            print(name, json.dumps(run.figures, default=str), flush=True)
+        _work(run, wanted)
         restless = _settle(run)
     except BaseException as error:
         _show_last(run)
@@ -64,7 +60,7 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
         broken["work that does not come to rest"] = restless
     teeth = invariants.toothless(run, wanted) if not broken else []
     hits = Counter(system.plan.with_name("plan.hits").read_text().split())
-    if wanted == set(PHASES):
+    if wanted == {"import", *PHASES}:
         unknown = sorted(POINTS - set(hits))
         if unknown:
             broken["fault points that no plan names"] = unknown
@@ -79,6 +75,39 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
         "broken": {name: [len(found), *found[:5]] for name, found in broken.items()},
         "toothless": teeth,
     }
+
+
+def _work(run: Run, wanted: set[str]) -> None:
+    beside = Beside(run) if "import" in wanted else None
+    for name, parts in PHASES.items():
+        for part in parts if name in wanted else ():
+            part(run)
+            run.machine.refuse_dead()
+            print(part.__name__, json.dumps(run.figures, default=str), flush=True)
+    if beside is not None:
+        beside.wait()
+
+
+class Beside(threading.Thread):
+    """The import, which goes on from the first phase to the last."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(name="import", daemon=True)
+        self._run = run
+        self._error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            phases.import_phase(self._run)
+        except Exception as error:
+            self._error = error
+
+    def wait(self) -> None:
+        """Until the import has ended. Raises what it ended with."""
+        self.join()
+        if self._error is not None:
+            raise self._error
 
 
 def _show_last(run: Run) -> None:

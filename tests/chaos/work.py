@@ -130,6 +130,8 @@ def install() -> None:
 def be_quick() -> None:
     """Shorten what a run would have to wait for; what holds for any length must hold for these."""
     operations.RING_AGAIN_AFTER = timedelta(seconds=1)
+    operations.RING_AGAIN_UP_TO = 20
+    operations.FIRST_BACKOFF = timedelta(seconds=1)
     staging.BATCH_ROWS = 250
     job_kinds._entries["import.run"] = replace(
         job_kinds["import.run"], lease=timedelta(seconds=2), max_attempts=20

@@ -177,16 +177,28 @@ def _password_elsewhere(firm: World, api: Api) -> None:
     assert other.get("/auth/me/").status_code == 200, "the session that changed it goes on"
 
 
+ENDINGS = [_leave, _lose_place, _account_off, _company_off, _password_elsewhere]
+
+
+def outlives(firm: World, ending: Callable[[World, Api], None]) -> set[str]:
+    """What of a session still works after its end, or is refused for another reason."""
+    body = login(firm.email("sales")).json()
+    api = Api(body["access"])
+    assert api.get("/auth/me/").status_code == 200
+    ending(firm, api)
+    answer = api.get("/auth/me/")
+    found = set()
+    if (answer.status_code, answer.json().get("code")) != (401, "session_ended"):
+        found.add("access token")
+    if Api().post("/auth/refresh/", {"refresh": body["refresh"]}).status_code != 401:
+        found.add("refresh token")
+    return found
+
+
 class TestSession:
-    @pytest.mark.parametrize("ending", [_leave, _lose_place, _account_off, _company_off, _password_elsewhere])
+    @pytest.mark.parametrize("ending", ENDINGS)
     def test_ends_at_once_with_all_its_tokens(self, firms, ending: Callable[[World, Api], None]):
-        body = login("sales@acme.test").json()
-        api = Api(body["access"])
-        assert api.get("/auth/me/").status_code == 200
-        ending(firms.acme, api)
-        answer = api.get("/auth/me/")
-        assert (answer.status_code, answer.json()["code"]) == (401, "session_ended")
-        assert Api().post("/auth/refresh/", {"refresh": body["refresh"]}).status_code == 401
+        assert outlives(firms.acme, ending) == set()
 
     def test_does_not_come_back_with_the_place(self, firms):
         api = firms.acme.api("sales")
@@ -272,6 +284,26 @@ class TestSession:
         assert api.get("/auth/me/").status_code == 200
 
 
+def wrongs_of_reuse(firm: World) -> set[str]:
+    """What goes wrong when a spent refresh token comes again: it must end its whole family, and no other."""
+    first = login(firm.email("sales")).json()
+    others = {"another sign-in of the person": firm.api("sales"), "another person": firm.api("viewer")}
+    second = Api().post("/auth/refresh/", {"refresh": first["refresh"]}).json()
+    replay = Api().post("/auth/refresh/", {"refresh": first["refresh"]})
+    again = Api().post("/auth/refresh/", {"refresh": second["refresh"]})
+    found = set()
+    if (replay.status_code, replay.json().get("code")) != (401, "refresh_reused"):
+        found.add("the spent token is taken")
+    if (again.status_code, again.json().get("code")) != (401, "session_ended"):
+        found.add("the next refresh token lives on")
+    for name, pair in (("first", first), ("next", second)):
+        if Api(pair["access"]).get("/auth/me/").status_code != 401:
+            found.add(f"the {name} access token lives on")
+    return found | {
+        f"{name} is ended" for name, api in others.items() if api.get("/auth/me/").status_code != 200
+    }
+
+
 class TestRefresh:
     def test_answers_the_next_pair(self, firms):
         first = login("sales@acme.test").json()
@@ -282,16 +314,7 @@ class TestRefresh:
         assert Api().post("/auth/refresh/", {"refresh": second["refresh"]}).status_code == 200
 
     def test_of_a_spent_token_ends_the_whole_session(self, firms):
-        first = login("sales@acme.test").json()
-        other = firms.acme.api("sales")
-        second = Api().post("/auth/refresh/", {"refresh": first["refresh"]}).json()
-        replay = Api().post("/auth/refresh/", {"refresh": first["refresh"]})
-        assert (replay.status_code, replay.json()["code"]) == (401, "refresh_reused")
-        assert Api(second["access"]).get("/auth/me/").status_code == 401
-        assert Api(first["access"]).get("/auth/me/").status_code == 401
-        again = Api().post("/auth/refresh/", {"refresh": second["refresh"]})
-        assert (again.status_code, again.json()["code"]) == (401, "session_ended")
-        assert other.get("/auth/me/").status_code == 200, "another sign-in is another family"
+        assert wrongs_of_reuse(firms.acme) == set()
         assert len(log_of(firms.acme, "refresh_reused")) == 1
         with system_context("test"), unit_of_work():
             ended = AuthSession.objects.get(revoked_reason="refresh_reused")

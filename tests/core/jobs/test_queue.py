@@ -8,6 +8,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -296,6 +297,17 @@ class TestSweep:
         assert sum(rung) == 20
         assert silent_broker.llen("jobs") == 20
 
+    def test_does_not_ring_again_while_there_is_enough_to_read(self, company, silent_broker, monkeypatch):
+        """Else a heap of jobs grows a greater heap of messages, and new jobs wait behind it."""
+        monkeypatch.setattr(operations, "RING_AGAIN_UP_TO", 5)
+        for _ in range(5):
+            put(company)
+        later = timezone.now() + operations.RING_AGAIN_AFTER
+        assert sweep(later) == 0
+        silent_broker.rpop("jobs")
+        assert sweep(later) == 5
+        assert silent_broker.llen("jobs") == 9
+
     def test_leaves_running_and_ended_jobs_alone(self, company, silent_broker):
         running, ended = put(company, "test.chunks"), put(company)
         run_job(ended)
@@ -339,3 +351,22 @@ def test_a_heap_of_jobs_keeps_neither_the_stream_nor_the_clock_waiting() -> None
     }
     assert set(queue_of.values()) == queues
     assert queue_of["core.run_job"] not in (queue_of[TASK], queue_of["core.tick"])
+
+
+def test_a_worker_reads_the_clock_first_and_the_other_queues_in_turn(silent_broker: Redis) -> None:
+    """In turn with a heap of jobs, the clock's messages would expire before they are read."""
+    read: list[str] = []
+
+    def note(_: Any, message: Any) -> None:
+        read.append(message.delivery_info["routing_key"])
+        message.ack()
+
+    with current_app.connection_for_read() as link:
+        producer = link.Producer()
+        for queue in ("jobs", "stream", "clock") * 3:
+            producer.publish({}, exchange="", routing_key=queue)
+        with link.Consumer(list(current_app.amqp.queues.values()), callbacks=[note]):
+            while len(read) < 9:
+                link.drain_events(timeout=5)
+    assert read[:3] == ["clock"] * 3
+    assert read[3:5] == read[5:7] == read[7:], "the others take turns"
