@@ -11,7 +11,15 @@ import pytest
 from core.identity import queries, tokens
 from core.identity.models import AuthSession
 from core.identity.operations import sessions
-from tests.core.identity.test_sessions import ENDINGS, outlives, wrongs_of_reuse
+from core.tenancy.postgresql.base import DatabaseWrapper
+from tests.core.identity.test_sessions import (
+    ENDINGS,
+    LISTED,
+    REFUSED,
+    answers_after_its_end,
+    outlives,
+    wrongs_of_reuse,
+)
 from tests.core.identity.test_tokens import accepted, accepted_to_refresh
 from tests.worlds import Worlds
 
@@ -162,6 +170,27 @@ class TestSession:
     ) -> None:
         seed(monkeypatch)
         assert living in outlives(firms.acme, ENDINGS[0])
+
+
+def memory_is_trusted(patch: Patch) -> None:
+    patch.setattr(DatabaseWrapper, "assume", lambda *_: None)
+
+
+def refusals_are_not_settled(patch: Patch) -> None:
+    patch.setattr(DatabaseWrapper, "settle", lambda _: None)
+
+
+class TestRememberedSession:
+    @pytest.mark.parametrize(
+        ("seed", "path", "status"),
+        [(memory_is_trusted, LISTED, 200), (refusals_are_not_settled, REFUSED, 400)],
+        ids=lambda part: getattr(part, "__name__", ""),
+    )
+    def test_that_answers_after_its_end_is_seen(
+        self, committed_firms: Worlds, monkeypatch: Patch, seed: Seed, path: str, status: int
+    ) -> None:
+        seed(monkeypatch)
+        assert answers_after_its_end(committed_firms.acme, ENDINGS[0], path) == (status, status)
 
 
 # --- families of refresh tokens --------------------------------------------------------------------------------------------
