@@ -64,7 +64,11 @@ class BearerAuthentication(_HeaderAuthentication):
 
     def find_actor(self, request: Request, credentials: str) -> Actor:
         # What only reads may have its session looked at together with the first thing it reads; `ApiView` sees to it.
-        deferred = request.method in SAFE_METHODS and connection.ends_with_work  # type: ignore[attr-defined]
+        deferred = (
+            request.method in SAFE_METHODS
+            and connection.ends_with_work  # type: ignore[attr-defined]
+            and not hasattr(request._request, "reads_session_first")
+        )
         company = request.headers.get(COMPANY_HEADER)
         return find_actor_by_access_token(credentials, timezone.now(), company, deferred=deferred)
 

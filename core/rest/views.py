@@ -78,6 +78,7 @@ class ApiView(APIView):
                 # The session has changed since it was last read. All that was done was undone; now it is read first.
                 self.__dict__ = pristine
                 del incoming._user, incoming._auth  # type: ignore[attr-defined]
+                incoming._request.reads_session_first = True  # type: ignore[attr-defined]
                 answer = self._answer(incoming)
         except Exception as error:
             answer = self.handle_exception(error)
