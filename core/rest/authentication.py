@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from core.identity.queries import find_actor_by_access_token, find_actor_by_api_key
@@ -63,12 +62,8 @@ class BearerAuthentication(_HeaderAuthentication):
     scheme = "Bearer"
 
     def find_actor(self, request: Request, credentials: str) -> Actor:
-        # What only reads may have its session looked at together with the first thing it reads; `ApiView` sees to it.
-        deferred = (
-            request.method in SAFE_METHODS
-            and connection.ends_with_work  # type: ignore[attr-defined]
-            and not hasattr(request._request, "reads_session_first")
-        )
+        # A piece of work that can be undone may have its session looked at with its first statement; `ApiView` sees to it.
+        deferred = connection.ends_with_work and not hasattr(request._request, "reads_session_first")  # type: ignore[attr-defined]
         company = request.headers.get(COMPANY_HEADER)
         return find_actor_by_access_token(credentials, timezone.now(), company, deferred=deferred)
 

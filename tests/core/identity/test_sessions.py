@@ -245,6 +245,17 @@ class TestSession:
     ):
         assert answers_after_its_end(committed_firms.acme, ending, path) == (401, 401)
 
+    def test_that_was_remembered_writes_nothing_after_its_end(self, committed_firms):
+        firm = committed_firms.acme
+        api = firm.api("admin")
+        assert api.post("/roles/", {"name": "before"}).status_code == 201
+        _leave(firm, api)
+        assert api.post("/roles/", {"name": "after"}).status_code == 401
+        assert api.patch(f"/roles/{firm.role('viewer').pk}/", {"name": "after"}).status_code == 401
+        assert api.delete(f"/roles/{firm.role('viewer').pk}/").status_code == 401
+        names = {role["name"] for role in firm.api("admin").get("/roles/").json()["results"]}
+        assert names == {"admin", "manager", "sales", "viewer", "before"}
+
     def test_that_was_remembered_refuses_by_the_rights_of_this_moment(self, committed_firms):
         firms = committed_firms
         api = firms.acme.api("viewer")
@@ -256,7 +267,7 @@ class TestSession:
                 update_roles(actor=admin, rows=rows, now=timezone.now()).raise_if_refused()
             assert api.get("/users/").status_code == status
 
-    def test_is_read_with_the_list_itself(self, committed_firms, monkeypatch):
+    def test_is_read_with_the_first_statement(self, committed_firms, monkeypatch):
         trips = []
         fetch = PreparedStatements.fetch
         monkeypatch.setattr(
