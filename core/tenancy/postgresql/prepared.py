@@ -150,21 +150,33 @@ class PreparedStatements:
         if commit:
             sending.append(partial(wire.send_query_params, b"COMMIT", None))
         results = self._exchange(sending)
+        sound, error = self._note(results, prepared, run)
+        if premise is not None and premise_at < sound and self._rows(results[premise_at]) != premise.rows:
+            premise.otherwise()
+            raise PremiseFailed
+        if error is not None:
+            raise error
+        if len(self._names) > MAX_STATEMENTS:
+            self._unneeded.append(self._names.popitem(last=False)[1])
+        return self._rows(results[last_at], as_texts)
+
+    def _note(
+        self,
+        results: list[pq.abc.PGresult],
+        prepared: Mapping[int, tuple[_Key, bytes]],
+        run: Mapping[int, _Key],
+    ) -> tuple[int, psycopg.Error | None]:
+        """Keep what was prepared; answers how many results are sound, and the error of the one behind them."""
         for place, result in enumerate(results):
             if result.status in _FAILED:
                 error = errors.error_from_result(result, encoding="utf-8")
                 if error.sqlstate == _OUTDATED and place in run:
                     self._unneeded.append(self._names.pop(run[place]))
-                raise error
+                return place, error
             if place in prepared:
                 key, known = prepared[place]
                 self._names[key] = known
-            if premise is not None and place == premise_at and self._rows(result) != premise.rows:
-                premise.otherwise()
-                raise PremiseFailed
-        if len(self._names) > MAX_STATEMENTS:
-            self._unneeded.append(self._names.popitem(last=False)[1])
-        return self._rows(results[last_at], as_texts)
+        return len(results), None
 
     def _rows(self, result: pq.abc.PGresult, as_texts: bool = False) -> list[tuple[Any, ...]]:
         transformer = Transformer(self._writing if as_texts else self._connection)

@@ -123,6 +123,7 @@ class TestPremises:
             connection.fetch_prepared("SELECT 7", None)
         assert forgotten == ["premise"]
         assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+        assert _prepared().count("SELECT 7") == 1
 
     def test_stop_statements_of_cursors_too(self, forgotten):
         self.assume(forgotten, (2,))
