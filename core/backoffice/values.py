@@ -119,8 +119,8 @@ def show(field: Field, value: Any, *, currency: str = "", brief: bool = False) -
             return format_html('<a href="tel:{}">{}</a>', "".join(str(value).split()), value)
         case Kind.URL:
             target = value if str(value).lower().startswith(("http://", "https://")) else f"https://{value}"
-            shown = str(value).partition("://")[2].rstrip("/") or value
-            return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', target, shown)
+            place = str(value).partition("://")[2].rstrip("/") or str(value)
+            return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', target, place)
         case _:
             text = str(value)
             if brief and len(text) > LONG_TEXT_SHOWN:
