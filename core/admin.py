@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -15,8 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.backoffice.entity_admin import EntityAdmin
-from core.backoffice.forms import ActionForm, choice_select, password_input, text_input
+from core.backoffice.forms import ActionForm, Control, choice_select, password_input, text_input
 from core.backoffice.guided import guided_page
+from core.backoffice.permissions import permission_control
 from core.backoffice.record_pages import Action
 from core.backoffice.writing import actor_of
 from core.identity.models import ApiKey, Person, Role
@@ -99,6 +100,8 @@ class PersonAdmin(EntityAdmin):
 class RoleAdmin(EntityAdmin):
     section, icon, position = "Setup", "shield_person", 20
     columns = ("name", "record_scope", "permissions", "is_builtin")
+    groups = (("Role", ("name", "record_scope", "permissions")),)
+    controls: ClassVar[dict[str, Control]] = {"permissions": permission_control}
     related = ("user.role",)
 
 

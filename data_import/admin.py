@@ -335,9 +335,16 @@ def imports_in_progress(actor: Actor) -> Panel | None:
     lines = []
     for job in running:
         found = queries.get_progress(job)
+        # What waits for the person makes no progress.
         percent = min(100, round(100 * found.done / found.total)) if found.total else 0
+        is_running = job.status in RUNNING or _is_confirmed(job)
         lines.append(
-            Line(job.file_name, record_url(seen.entity, job.pk), job.get_status_display(), percent=percent)
+            Line(
+                job.file_name,
+                record_url(seen.entity, job.pk),
+                job.get_status_display(),
+                percent=percent if is_running else None,
+            )
         )
     return Panel(
         "Imports in progress",

@@ -68,6 +68,8 @@ def describe_detection(found: Detection, seen: EntityView, *, suggest: bool = Tr
             label=field.label,
             kind=_MAPPED_KINDS.get(field.kind, "text"),
             choices=tuple(text for pair in field.choices for text in pair),
+            # A column "product" of a file of products is what they are called.
+            synonyms=(seen.entity.label,) if seen.entity.title == (field.name,) else (),
         )
         for field in fields
     ]

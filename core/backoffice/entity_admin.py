@@ -3,7 +3,7 @@ and every write goes through the entity's operations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminAutocompleteWidget
 from core.access import EntityView
 from core.access.modes import Mode
 from core.backoffice import bulk_actions, record_pages
-from core.backoffice.forms import EntityForm, form_class
+from core.backoffice.forms import Control, EntityForm, form_class
 from core.backoffice.history import last_change_by_others, read_history
 from core.backoffice.inlines import EntityInline
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
@@ -65,7 +65,9 @@ class EntityAdmin(OperationAdmin):
     filters: ClassVar[Sequence[str]] = ()
     # (title, field names) of the form and the record page; fields not named come last, under "More".
     groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
-    # Records of other kinds edited with this one, once it is there.
+    # What makes the control of a field whose kind does not say enough.
+    controls: ClassVar[Mapping[str, Control]] = {}
+    # Records of other kinds edited with this one.
     lines: ClassVar[Sequence[type[EntityInline]]] = ()
     # What stands at the top of the record page; empty: what the list shows.
     key_facts: ClassVar[Sequence[str]] = ()
@@ -208,7 +210,7 @@ class EntityAdmin(OperationAdmin):
             if inside:
                 found.append((title, inside))
         if left:
-            found.append(("More" if found else "Details", left))
+            found.append((record_pages.LEFT_OVER if found else "Details", left))
         return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
@@ -233,7 +235,8 @@ class EntityAdmin(OperationAdmin):
         return fieldsets
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Sequence[Any]:
-        return self.lines if obj is not None and self.has_change_permission(request) else ()
+        may_write = self.has_add_permission(request) if obj is None else self.has_change_permission(request)
+        return self.lines if may_write else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         seen = self.view_of(request)
@@ -247,7 +250,7 @@ class EntityAdmin(OperationAdmin):
         note = ""
         if isinstance(refusal, Stale) and obj is not None:
             note = last_change_by_others(seen, obj.pk)
-        return form_class(seen, self.writable(seen, obj), refusal=refusal, note=note)
+        return form_class(seen, self.writable(seen, obj), refusal=refusal, note=note, special=self.controls)
 
     # --- pages beyond Django's ---------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from unfold.widgets import (
 )
 
 from core.access import EntityView
-from core.backoffice.values import names_of, value_of
+from core.backoffice.values import country_name, names_of, value_of
 from core.changes.rows import EXPECTED_VERSION
 from core.entities import Field, entities
 from core.entities.codes import COUNTRY_CODES, CURRENCY_CODES
@@ -65,7 +65,7 @@ class RelationSelect(UnfoldAdminAutocompleteWidget):
         return super().optgroups(name, list(known), attrs)
 
 
-class _Read(forms.CharField):
+class Read(forms.CharField):
     """A control whose text `read_input` judges; Django checks nothing."""
 
     def validate(self, value: Any) -> None:
@@ -101,7 +101,8 @@ def _widget(field: Field, actor: Actor) -> forms.Widget:
         case Kind.URL:
             return _input("text", inputmode="url", autocomplete="off")
         case Kind.COUNTRY:
-            return _select((code, code) for code in sorted(COUNTRY_CODES))
+            named = ((code, country_name(code)) for code in COUNTRY_CODES)
+            return _select(sorted(named, key=lambda item: item[1]))
         case Kind.CURRENCY:
             return _select((code, code) for code in sorted(CURRENCY_CODES))
         case Kind.CHOICE:
@@ -133,7 +134,7 @@ def control(field: Field, actor: Actor) -> forms.Field:
             show_hidden_initial=True,
             widget=UnfoldBooleanSwitchWidget(),
         )
-    return _Read(
+    return Read(
         label=field.label,
         help_text=help_text,
         required=field.required,
@@ -223,9 +224,19 @@ class EntityForm(forms.ModelForm):
     refusal_note: ClassVar[str] = ""
     values: dict[str, Any]
 
-    def __init__(self, *args: Any, given: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """`given` are values of a new record that the page knows and the person does not enter."""
+    def __init__(
+        self,
+        *args: Any,
+        given: Mapping[str, Any] | None = None,
+        comes_with: str = "",
+        **kwargs: Any,
+    ) -> None:
+        """`given` are values of a new record that the page knows and the person does not enter.
+
+        `comes_with` is its relation to what is written just before, and filled in then.
+        """
         self.given = dict(given or {})
+        self.comes_with = comes_with
         record = kwargs.get("instance")
         self.is_new = record is None or record._state.adding
         if self.is_new:
@@ -275,9 +286,7 @@ class EntityForm(forms.ModelForm):
             except _BadJson:
                 self.add_error(name, "This is not JSON.")
         try:
-            self.values = self.view.read_input(
-                document, partial=not self.is_new, operation="create" if self.is_new else "update"
-            )
+            self.values = self._read(document)
         except Invalid as refusal:
             self._place(refusal.faults)
         if not self.is_new and self.cleaned_data.get(VERSION):
@@ -287,6 +296,20 @@ class EntityForm(forms.ModelForm):
             if self.refusal_note or not self.refusal.faults:
                 self.add_error(None, self.refusal_note or self.refusal.detail)
         return self.cleaned_data
+
+    def _read(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Raises: Invalid."""
+        if not self.comes_with:
+            operation = "create" if self.is_new else "update"
+            return self.view.read_input(document, partial=not self.is_new, operation=operation)
+        missing = [
+            Fault(name, "required", "This field is required.")
+            for name, field in self.view.fields.items()
+            if field.required and not field.read_only and name not in {*document, self.comes_with}
+        ]
+        if missing:
+            raise Invalid(faults=missing)
+        return self.view.read_input(document, partial=True)
 
     def _place(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -305,12 +328,23 @@ class EntityForm(forms.ModelForm):
         """The operation does."""
 
 
+Control = Callable[[Field, Actor], forms.Field]
+
+
 def form_class(
-    seen: EntityView, names: Iterable[str], *, refusal: DomainError | None = None, note: str = ""
+    seen: EntityView,
+    names: Iterable[str],
+    *,
+    refusal: DomainError | None = None,
+    note: str = "",
+    special: Mapping[str, Control] | None = None,
 ) -> type[EntityForm]:
-    """The form of the fields `names`."""
+    """The form of the fields `names`; `special` makes the controls that are not those of the field's kind."""
     written = {name: seen.fields[name] for name in names}
-    controls: dict[str, forms.Field] = {name: control(field, seen.actor) for name, field in written.items()}
+    makers: Mapping[str, Control] = special or {}
+    controls: dict[str, forms.Field] = {
+        name: makers.get(name, control)(field, seen.actor) for name, field in written.items()
+    }
     if VERSION in seen.fields:
         controls[VERSION] = forms.IntegerField(required=False, widget=forms.HiddenInput())
     meta = type("Meta", (), {"model": seen.entity.model, "fields": ()})

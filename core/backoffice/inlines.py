@@ -39,7 +39,10 @@ class LinesFormSet(BaseInlineFormSet):
         return form
 
     def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
-        return super().get_form_kwargs(index) | {"given": {self.fk.name: str(self.instance.pk)}}
+        kwargs: dict[str, Any] = super().get_form_kwargs(index)
+        if self.instance._state.adding:
+            return kwargs | {"comes_with": self.fk.name}
+        return kwargs | {"given": {self.fk.name: str(self.instance.pk)}}
 
     def get_unique_error_message(self, unique_check: Sequence[str]) -> str:
         raise NotImplementedError("the operation checks")
@@ -73,7 +76,7 @@ class LinesFormSet(BaseInlineFormSet):
         if operation == "create":
             for form in self.extra_forms:
                 if form.has_changed() and form not in self.deleted_forms:
-                    yield form.prefix, form.values
+                    yield form.prefix, {**form.values, self.fk.name: self.instance.pk}
 
 
 class EntityInline(TabularInline):

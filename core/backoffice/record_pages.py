@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 RELATED_SHOWN = 5
 RELATED_COLUMNS = 5
 KEY_FACTS = 6
+# The group of the fields that no group names.
+LEFT_OVER = "More"
+# Groups that are read least: on a small screen they come last.
+_LAST = frozenset({LEFT_OVER, "Record"})
 SYSTEM_GROUP = (
     "created_at",
     "created_by",
@@ -94,6 +98,10 @@ class _Group:
     title: str
     facts: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def is_last(self) -> bool:
+        return self.title in _LAST
+
 
 def changes_as_events(entries: Iterable[Entry]) -> list[Event]:
     return [
@@ -116,6 +124,7 @@ def context_of(admin: EntityAdmin, request: HttpRequest, record: Any) -> dict[st
     meta = admin.model._meta
     base = f"admin:{meta.app_label}_{meta.model_name}"
     facts = key_facts(admin, seen, record)
+    lists = related_lists(admin, request, record)
     return {
         "title": name_of(seen, record),
         "record": record,
@@ -124,7 +133,8 @@ def context_of(admin: EntityAdmin, request: HttpRequest, record: Any) -> dict[st
         "icon": admin.icon,
         "key_facts": facts,
         "groups": list(_groups(admin, seen, record)),
-        "related_lists": related_lists(admin, request, record),
+        "related_lists": lists,
+        "empty_lists": [item for item in lists if not item.rows],
         "timeline": admin.timeline(request, record),
         "next_steps": admin.next_steps(request, record),
         "record_actions": admin.record_actions(request, record),
@@ -158,6 +168,9 @@ def _groups(admin: EntityAdmin, seen: EntityView, record: Any) -> Iterator[_Grou
     ):
         group = _Group(title)
         for name in inside:
+            if title == LEFT_OVER and name in (*seen.entity.title, *admin.key_facts):
+                # The page has said it above.
+                continue
             shown = Shown(seen.fields[name])(record)
             if shown != NOTHING and not _says_nothing(seen.fields[name], record):
                 group.facts.append((seen.fields[name].label, shown))

@@ -61,6 +61,7 @@ class BackOfficeSite(UnfoldAdminSite):
     login_template = "backoffice/sign_in.html"
     index_title = "Home"
     enable_nav_sidebar = True
+    sections = SECTIONS
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)

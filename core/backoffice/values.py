@@ -76,6 +76,11 @@ def show_moment(value: datetime) -> str:
     return format_html('<time datetime="{}">{}</time>', local.isoformat(), text)
 
 
+def country_name(code: str) -> str:
+    """The country's name in the company's language; the code where it has none."""
+    return str(Locale.parse(_locale.get()).territories.get(code, code))
+
+
 def badge(value: str, label: str) -> str:
     tone = "good" if value in _GOOD else "bad" if value in _BAD else "warn" if value in _WARN else "plain"
     return format_html('<span class="bo-badge bo-badge-{}">{}</span>', tone, label)
@@ -102,13 +107,20 @@ def show(field: Field, value: Any, *, currency: str = "", brief: bool = False) -
             return format_html_join(" ", '<span class="bo-chip">{}</span>', ((item,) for item in value))
         case Kind.JSON:
             return format_html("<code>{}</code>", json.dumps(value, ensure_ascii=False, indent=None))
+        case Kind.COUNTRY:
+            return country_name(str(value))
         case Kind.EMAIL:
-            return format_html('<a href="mailto:{0}">{0}</a>', value)
+            # A long address breaks where one reads a pause.
+            shown = format_html_join(
+                format_html("<wbr>{}", "@"), "{}", ((part,) for part in value.split("@"))
+            )
+            return format_html('<a href="mailto:{}">{}</a>', value, shown)
         case Kind.PHONE:
             return format_html('<a href="tel:{}">{}</a>', "".join(str(value).split()), value)
         case Kind.URL:
             target = value if str(value).lower().startswith(("http://", "https://")) else f"https://{value}"
-            return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', target, value)
+            place = str(value).partition("://")[2].rstrip("/") or str(value)
+            return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', target, place)
         case _:
             text = str(value)
             if brief and len(text) > LONG_TEXT_SHOWN:

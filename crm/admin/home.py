@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
+from django.utils.html import format_html
 
 from core.access import EntityView, view
 from core.backoffice.home import FIGURES, PANELS, Figure, Line, Panel
@@ -30,6 +31,8 @@ from crm.models import PipelineStage
 from crm.models.choices import LEAD_STATUS_TYPES, LeadStatusType
 
 LINES_SHOWN = 7
+# What an activity is about, the most telling first.
+ABOUT = ("deal", "account", "lead", "contact")
 DUE_WITHIN = timedelta(days=7)
 _LIVE = (LeadStatusType.OPEN, LeadStatusType.ONGOING, LeadStatusType.ON_HOLD)
 LIVE_LEADS = tuple(status.value for status, kind in LEAD_STATUS_TYPES.items() if kind in _LIVE)
@@ -235,9 +238,14 @@ def recent_activity(actor: Actor) -> Panel | None:
         seen.records()
         .filter(start_at__lte=timezone.now())
         .order_by("-start_at", "-pk")
-        .only("pk", "subject", "type", "start_at", "owner_id")[:LINES_SHOWN]
+        .only("pk", "subject", "type", "start_at", *(f"{name}_id" for name in ABOUT))[:LINES_SHOWN]
     )
-    attach_names(seen, rows, [seen.fields[name] for name in ("owner",) if name in seen.fields])
+    attach_names(seen, rows, [seen.fields[name] for name in ABOUT if name in seen.fields])
+
+    def about(row: Any) -> str:
+        names = (row.related_names.get(name) for name in ABOUT)
+        return next((name for name in names if name), "")
+
     return Panel(
         "Recent activity",
         _url("activity"),
@@ -246,7 +254,9 @@ def recent_activity(actor: Actor) -> Panel | None:
             Line(
                 f"{row.get_type_display()}: {row.subject}",
                 record_url(seen.entity, row.pk),
-                show_moment(row.start_at),
+                format_html("{} · {}", about(row), show_moment(row.start_at))
+                if about(row)
+                else show_moment(row.start_at),
             )
             for row in rows
         ],

@@ -278,7 +278,8 @@ class ActivityAdmin(EntityAdmin):
 @admin.register(Note)
 class NoteAdmin(EntityAdmin):
     section, icon, position = "Work", "sticky_note_2", 30
-    columns = ("title", "body", "account", "deal", "is_pinned", "owner", "created_at")
+    # Most have no title: what they say leads to them.
+    columns = ("body", "title", "account", "deal", "is_pinned", "owner", "created_at")
     key_facts = ("owner", "is_pinned", "created_at")
     groups = (
         ("Note", ("title", "body", "is_pinned", "owner")),

@@ -129,7 +129,7 @@ def seed_demo(
     is_new = demo is None
     if demo is None:
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        found(slug, password, midnight - timedelta(days=DAYS))
+        found(slug, password, midnight - timedelta(days=DAYS), midnight)
         demo = find_demo(slug)
     if demo is None or not demo.sellers:
         raise Conflict(f"The company {slug} exists already and is no demo.")

@@ -185,6 +185,34 @@ NOTES = (
 )
 COMPETITORS = ("Nordic Suite", "Bluestone", "Kite CRM", "In-house solution")
 
+# The admin's own customers: name, type, industry, web domain, city, country, who to talk to, their title, phone.
+ADMIN_CUSTOMERS = (
+    (
+        *("Lindholm Shipyard", "customer", "Manufacturing", "lindholmshipyard.example", "Hamburg", "DE"),
+        *("Greta", "Lindholm", "Chief executive officer", "+494066969001"),
+    ),
+    (
+        *("Quayside Hospitals", "prospect", "Health care", "quaysidehospitals.example", "Dublin", "IE"),
+        *("Conor", "Byrne", "Head of procurement", "+35318001002"),
+    ),
+)
+# Their deals, in the same order: what about, amount, stage, days until it closes, next step.
+ADMIN_DEALS = (
+    ("framework agreement", "86000.00", "negotiation", 21, "Get the contract signed"),
+    ("platform rollout", "42500.00", "proposal", 48, "Meet the decision maker"),
+)
+# What the admin has to do: subject, priority, status, days from today, place of the deal or none.
+ADMIN_TASKS = (
+    ("Answer the question about payment terms", "high", "in_progress", -3, 0),
+    ("Approve the discount for the second site", "urgent", "not_started", -1, 0),
+    ("Call Conor Byrne about the tender", "high", "not_started", 0, 1),
+    ("Look through this week's new leads", "normal", "not_started", 0, None),
+    ("Prepare the quarterly review", "normal", "in_progress", 1, None),
+    ("Send the revised framework agreement", "high", "not_started", 2, 0),
+    ("Plan the kick-off in Dublin", "normal", "waiting", 5, 1),
+    ("Renew the certificates of the warehouse", "low", "not_started", 12, None),
+)
+
 # name in the e-mail address, first name, last name, role, whom they report to
 PEOPLE = (
     ("admin", "Ada", "Lindqvist", "admin", ""),

@@ -184,5 +184,11 @@ def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> En
 def _refuse(actor: Actor, job_id: UUID, refusal: DomainError, now: datetime) -> Ended:
     counts = count_rows(actor.company_id, job_id)
     status = JobStatus.FAILED if counts.total else JobStatus.MAPPED
-    note_counts(actor, job_id, now, status=status, error=refusal.detail[:2_000])
+    note_counts(actor, job_id, now, status=status, error=_in_words(refusal)[:2_000])
     return Ended(status, counts, "", refusal.detail, refusal.faults)
+
+
+def _in_words(refusal: DomainError) -> str:
+    """The refusal with all its reasons: whoever looks at the job later has nothing but this text."""
+    reasons = [fault.detail for fault in refusal.faults if fault.detail not in refusal.detail]
+    return " ".join([refusal.detail, *reasons])

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
+
 from tests.worlds import PASSWORD
 
 LAUNCH_ARGS = [
@@ -30,6 +32,13 @@ def find_chromium(own: str) -> str | None:
         return own
     return next((path for name in SYSTEM_BROWSERS if (path := shutil.which(name))), None)
 
+
+# What the law asks for, and nothing that is a matter of taste.
+AXE_OPTIONS = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
+    "resultTypes": ["violations"],
+}
+AXE = Axe()
 
 # Every fault of the page in words; an empty list is a good page.
 ACCESSIBILITY = """
@@ -173,3 +182,11 @@ class Visitor:
 
     def accessibility_faults(self) -> list[str]:
         return list(self.page.evaluate(ACCESSIBILITY))
+
+    def axe_violations(self) -> list[str]:
+        """What axe finds against WCAG 2 A and AA: the rule, what is wrong, where."""
+        return [
+            f"{violation['id']}: {violation['help']}: {node['target']} {node['html'][:160]}"
+            for violation in AXE.run(self.page, options=AXE_OPTIONS).response["violations"]
+            for node in violation["nodes"]
+        ]

@@ -14,6 +14,7 @@ from core.identity.models import User
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
 from tests.backoffice.browsing import LAUNCH_ARGS, Visitor, find_chromium
+from tests.factories.crm import make_account, make_contact, make_deal, make_lead, make_note, make_task
 from tests.worlds import PASSWORD, World
 
 Office = Callable[..., Client]
@@ -66,10 +67,40 @@ def visitor(live_server: Any, new_context: Any) -> Iterator[Callable[..., Visito
 
     def visit(width: int = 1280, height: int = 900, **options: Any) -> Visitor:
         context = new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         visitors.append(Visitor(context.new_page(), live_server.url))
         return visitors[-1]
 
     yield visit
     assert [fault for item in visitors for fault in item.faults] == []
     assert [url for item in visitors for url in item.foreign] == []
+
+
+@pytest.fixture
+def furnished(acme: Any) -> dict[str, Any]:
+    """A company with something on every page."""
+    with acme.acting() as actor:
+        owner = acme.users["admin"]
+        account = make_account(
+            actor, name="Northwind Traders", owner=owner, tags=["key account"], website="northwind.example"
+        )
+        contact = make_contact(
+            actor, first_name="Maya", last_name="Keller", account=account.pk, email="m@northwind.example"
+        )
+        deals = [
+            make_deal(
+                actor,
+                name=f"Northwind {what}",
+                account=account.pk,
+                amount=str(amount),
+                currency="USD",
+                owner=owner,
+            )
+            for what, amount in (("rollout", 52_000), ("renewal", 18_500))
+        ]
+        lead = make_lead(
+            actor, first_name="Noah", last_name="Okafor", company_name="Okafor Ltd", rating="hot", owner=owner
+        )
+        make_task(actor, subject="Send the offer", owner=owner, deal=deals[0].pk, due_date="2026-01-05")
+        make_note(actor, title="First call", body="They want two phases.", deal=deals[0].pk)
+    return {"account": account, "contact": contact, "deal": deals[0], "lead": lead}

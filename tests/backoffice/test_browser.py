@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from celery import current_app
@@ -22,12 +21,9 @@ from crm.models import Account, Deal, Lead, PipelineStage
 from tests.core.jobs.conftest import ROOT, child_environment
 from tests.factories.crm import (
     make_account,
-    make_contact,
     make_deal,
     make_lead,
-    make_note,
     make_product,
-    make_task,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,6 +202,53 @@ def test_an_import_from_file_to_records(acme, visitor, tmp_path):
     page.get_by_role("link", name="Fabrikam").wait_for()
 
 
+def test_the_look_round_of_the_tutorial_is_as_it_says(acme, visitor, tmp_path):
+    tour = (
+        (ROOT / "docs" / "tutorial" / "first-hour.md")
+        .read_text()
+        .partition("## A look round")[2]
+        .partition("\n## ")[0]
+    )
+    file = tmp_path / "customers.csv"
+    file.write_text("\n".join(line.strip() for line in tour.splitlines() if line.startswith("    ")) + "\n")
+    me = visitor()
+    page = me.page
+    me.sign_in("admin@acme.test")
+    page.get_by_role("link", name="Import jobs").first.click()
+    page.get_by_role("link", name="New import job").click()
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("What is in it").select_option(label="Accounts")
+    page.get_by_label("What to do").select_option(label="Create records")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="Which column goes where").wait_for()
+    proposed = [
+        item.locator("option:checked").inner_text() for item in page.locator(".bo-map td select").all()
+    ]
+    assert proposed == ["Name *", "Website", "Billing city", "Billing country", "Number of employees"]
+    page.get_by_role("button", name="Check the file").click()
+    page.get_by_role("heading", name="What would happen").wait_for()
+    assert "2 to create" in page.get_by_role("region", name="What would happen").inner_text()
+    assert "Belgum" in page.get_by_role("region", name="Rows with errors").first.inner_text()
+    page.get_by_role("button", name="Import now").click()
+    page.get_by_role("link", name="Show what came in").click()
+    page.get_by_role("link", name="Bramble Press").wait_for()
+    page.get_by_label("Search everything").type("cove boat")
+    page.locator(".bo-found").get_by_role("link", name="Cove Boatyard").click()
+    page.get_by_role("heading", name="Cove Boatyard").wait_for()
+    page.get_by_text("Ireland").wait_for()
+    page.get_by_role("link", name="History").click()
+    page.get_by_text("Ada Acme").first.wait_for()
+    for said in (
+        "Import jobs",
+        "New import job",
+        "Check the file",
+        "Import now",
+        "Show what came in",
+        "Search everything",
+    ):
+        assert f"**{said}**" in tour
+
+
 @pytest.fixture
 def worker() -> Iterator[Callable[[], None]]:
     """`worker()` starts a real worker process on this test's database; until then jobs wait in Redis."""
@@ -363,64 +406,3 @@ def test_a_whole_flow_by_keyboard_alone(acme, visitor):
     keys.press("Enter")
     keys.press("Escape")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Account: Ada Acme"
-
-
-@pytest.fixture
-def furnished(acme: Any) -> dict[str, Any]:
-    """A company with something on every page."""
-    with acme.acting() as actor:
-        owner = acme.users["admin"]
-        account = make_account(
-            actor, name="Northwind Traders", owner=owner, tags=["key account"], website="northwind.example"
-        )
-        contact = make_contact(
-            actor, first_name="Maya", last_name="Keller", account=account.pk, email="m@northwind.example"
-        )
-        deals = [
-            make_deal(
-                actor,
-                name=f"Northwind {what}",
-                account=account.pk,
-                amount=str(amount),
-                currency="USD",
-                owner=owner,
-            )
-            for what, amount in (("rollout", 52_000), ("renewal", 18_500))
-        ]
-        lead = make_lead(
-            actor, first_name="Noah", last_name="Okafor", company_name="Okafor Ltd", rating="hot", owner=owner
-        )
-        make_task(actor, subject="Send the offer", owner=owner, deal=deals[0].pk, due_date="2026-01-05")
-        make_note(actor, title="First call", body="They want two phases.", deal=deals[0].pk)
-    return {"account": account, "contact": contact, "deal": deals[0], "lead": lead}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_can_be_read_and_used_by_all(acme, furnished, visitor, width, scheme):
-    me = visitor(width=width, color_scheme=scheme)
-    me.go("/admin/login/")
-    faults = {"sign-in": me.accessibility_faults()}
-    me.sign_in("admin@acme.test")
-    pages = {
-        "home": "/admin/",
-        "leads": "/admin/crm/lead/",
-        "recycle-bin": "/admin/recycle-bin/",
-        "people": "/admin/core/person/",
-        "roles": "/admin/core/role/",
-        "imports": "/admin/data_import/importjob/",
-        "keys": "/admin/core/apikey/",
-        "new-key": "/admin/core/apikey/add/",
-        "password": "/admin/password/",
-        "new-account": "/admin/crm/account/add/",
-        "convert": f"/admin/crm/lead/{furnished['lead'].pk}/convert/",
-        "edit-deal": f"/admin/crm/deal/{furnished['deal'].pk}/change/",
-        "history": f"/admin/crm/deal/{furnished['deal'].pk}/history/",
-        "delete": f"/admin/crm/deal/{furnished['deal'].pk}/delete/",
-        **{name: f"/admin/crm/{name}/{record.pk}/" for name, record in furnished.items()},
-    }
-    for name, path in pages.items():
-        me.go(path)
-        me.shoot(f"{name}-{width}-{scheme}")
-        faults[name] = me.accessibility_faults()
-    assert {name: found for name, found in faults.items() if found} == {}

@@ -24,6 +24,9 @@ def deal(acme):
     return deal
 
 
+NEW = "/admin/crm/deal/add/"
+
+
 def address(deal: Any) -> str:
     return reverse("admin:crm_deal_change", args=[deal.pk])
 
@@ -141,3 +144,45 @@ class TestLines:
         client = office(acme, "viewer")
         assert client.get(address(deal)).context["inline_admin_formsets"] == []
         assert client.post(address(deal), {"lines-0-quantity": "9"}).status_code == 403
+
+
+class TestLinesOfANewDeal:
+    @pytest.fixture
+    def product(self, acme):
+        with acme.acting() as actor:
+            return make_product(actor, name="Licence", unit_price="30", currency="USD")
+
+    def sent(self, client: Any, product: Any, **line: str) -> dict[str, str]:
+        answer = client.get(NEW)
+        [inline] = answer.context["inline_admin_formsets"]
+        assert inline.formset.forms == []
+        sent = {field.html_name: str(field.value()) for field in inline.formset.management_form}
+        deal = {"name": "Rollout", "close_date": "2030-01-15", "currency": "USD"}
+        values = {"product": str(product.pk), "quantity": "2", "discount_type": "percentage", **line}
+        return with_new_line({**sent, **deal}, place=0, **values)
+
+    def test_come_with_it(self, acme, globex, product, office):
+        client = office(acme, "sales")
+        answer = client.post(NEW, self.sent(client, product))
+        assert answer.status_code == 302, answer.context["errors"]
+        with acme.acting():
+            deal = Deal.objects.get(name="Rollout")
+        assert lines_of(acme, deal) == ({"Licence": "60.00"}, "60.00")
+        with globex.acting():
+            assert not DealProduct.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("line", "field"), [({"quantity": "none"}, "quantity"), ({"quantity": "-1"}, "quantity")]
+    )
+    def test_are_all_there_or_nothing_is(self, acme, product, office, line, field):
+        client = office(acme)
+        answer = client.post(NEW, self.sent(client, product, **line))
+        assert answer.status_code == 200
+        [inline] = answer.context["inline_admin_formsets"]
+        assert field in inline.formset.forms[0].errors
+        with acme.acting():
+            assert not Deal.objects.exists()
+            assert not DealProduct.objects.exists()
+
+    def test_are_not_offered_to_who_makes_no_deals(self, acme, office):
+        assert office(acme, "viewer").get(NEW).status_code == 403

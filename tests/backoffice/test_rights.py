@@ -141,7 +141,11 @@ class TestOtherDoors:
         client = office(acme, "sales")
         for account in (filled["admin"], filled["foreign"]):
             answer = client.post(
-                url("deal", "add"), {"name": "Reach", "close_date": "2026-12-01", "account": str(account.pk)}
+                url("deal", "add"),
+                {
+                    **{"name": "Reach", "close_date": "2026-12-01", "account": str(account.pk)},
+                    **{"lines-TOTAL_FORMS": "0", "lines-INITIAL_FORMS": "0"},
+                },
             )
             assert answer.status_code == 200
             assert answer.context["adminform"].form.errors["account"] == ["There is no such record."]

@@ -97,6 +97,7 @@ class TestCreate:
         address = url(Deal, "add") + f"?account={account.pk}"
         assert "Fabrikam" in text_of(client.get(address))
         sent = {"name": "Rollout", "close_date": "2026-12-01", "account": str(account.pk)}
+        sent |= {"lines-TOTAL_FORMS": "0", "lines-INITIAL_FORMS": "0"}
         assert client.post(address, sent)["Location"] == url(Account, "record", account.pk)
         assert "Rollout" in text_of(client.get(url(Account, "record", account.pk)))
 

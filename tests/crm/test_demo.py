@@ -180,6 +180,16 @@ class TestDemoCompany:
             account=None, contact=None, lead=None, deal=None, created_at__gt=NOW - timedelta(days=600)
         ).exists()
 
+    def test_has_work_of_the_admins_own_late_of_today_and_to_come(self) -> None:
+        admin = Person.objects.get(email="admin@demo.example")
+        mine = Task.objects.filter(owner=admin.pk).exclude(status__in=("completed", "canceled"))
+        days = sorted((due - NOW.date()).days for due in mine.values_list("due_date", flat=True))
+
+        assert days == [-3, -1, 0, 0, 1, 2, 5, 12]
+        assert Deal.objects.filter(owner=admin.pk, status="open", close_date__gt=NOW).count() == 2
+        assert Contact.objects.filter(owner=admin.pk, account__owner=admin.pk).count() == 2
+        assert not mine.filter(created_at__gt=NOW).exists()
+
     def test_is_left_alone_when_it_is_there(self) -> None:
         before = digest()
 

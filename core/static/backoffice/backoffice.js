@@ -57,6 +57,22 @@ document.addEventListener("submit", (event) => {
   }
 });
 
+/* A wider permission ticks what it covers, which then goes without saying: covered boxes are not sent. */
+function coverPermissions(matrix) {
+  const wide = [...matrix.querySelectorAll("[data-covers]")].filter((box) => box.checked).map((box) => box.dataset.covers);
+  const everything = wide.includes("*");
+  matrix.querySelectorAll("input:not([data-covers='*'])").forEach((box) => {
+    const covered = everything || (box.dataset.verb && wide.includes(box.dataset.verb));
+    if (covered && !box.disabled) { box.dataset.own = box.checked ? "yes" : ""; box.checked = true; }
+    if (!covered && box.disabled) box.checked = Boolean(box.dataset.own);
+    box.disabled = Boolean(covered);
+  });
+}
+document.addEventListener("change", (event) => {
+  const matrix = event.target.closest("[data-matrix]");
+  if (matrix) coverPermissions(matrix);
+});
+
 function drawCharts() {
   if (!window.vegaEmbed) return;
   const style = getComputedStyle(document.documentElement);
@@ -81,6 +97,10 @@ function nameControls(root) {
     if (!box || !label) return;
     label.id = label.id || `label-${select.id}`;
     box.setAttribute("aria-labelledby", `${label.id} select2-${select.id}-container`);
+    /* What is chosen is the combobox's text, not a text box inside it. */
+    const chosen = box.querySelector(".select2-selection__rendered");
+    if (chosen) ["role", "aria-readonly"].forEach((name) => chosen.removeAttribute(name));
+    if (box.hasAttribute("aria-owns")) box.setAttribute("aria-controls", box.getAttribute("aria-owns"));
   });
   root.querySelectorAll(".select2-search__field").forEach((box) => box.setAttribute("aria-label", "Search"));
   /* Icons are letters to a screen reader. */
@@ -115,6 +135,7 @@ document.addEventListener("DOMContentLoaded", () => {
   /* The theme's script expects a text box of its own beside every file control. */
   document.querySelectorAll(".bo-field input[type=file]").forEach((control) => { control.hasChangeListener = true; });
   document.querySelectorAll("[data-progress-url]").forEach(watchProgress);
+  document.querySelectorAll("[data-matrix]").forEach(coverPermissions);
   drawCharts();
   nameControls(document);
   new MutationObserver((changes) => {
@@ -127,6 +148,12 @@ document.addEventListener("DOMContentLoaded", () => {
       if (box) box.focus();
     });
   }
+});
+
+/* Where one is in the navigation is in sight. */
+document.addEventListener("alpine:initialized", () => {
+  const here = document.querySelector(".bo-nav-scroll [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest" });
 });
 
 window.addEventListener("load", () => setTimeout(() => nameControls(document), 0));

@@ -1,0 +1,293 @@
+"""Every page of the back office, by axe's rules of WCAG 2 A and AA and by our own, wide and narrow, light and dark.
+
+The pages are read from the site's addresses: one that is new is looked at, or fails until it says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
+
+from core.backoffice.entity_admin import EntityAdmin
+from core.identity.models import User
+from core.identity.operations import create_api_key
+from core.kernel.transactions import unit_of_work
+from core.tenancy.context import system_context
+from crm.models import Deal, Lead
+from tests.backoffice.browsing import Visitor
+from tests.factories.crm import make_activity, make_deal, make_lead, make_product
+from tests.worlds import PASSWORD
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Addresses that are no pages of their own: route -> why.
+NO_PAGES = {
+    "options": "JSON for the search select",
+    "search": "a part of the navigation, looked at as a state of home",
+    "choose_company": "only takes a form",
+    "recycle_bin_restore": "only takes a form",
+    "logout": "only takes a form",
+    "jsi18n": "a script",
+    "companies": "for staff, who come as somebody else",
+    "login": "for who is not signed in yet",
+    "app_list": "Django's own, which has nothing to show",
+    "data_import_importjob_map": "only takes a form",
+    "data_import_importjob_start": "only takes a form",
+    "data_import_importjob_cancel": "only takes a form",
+    "data_import_importjob_progress": "JSON for the page that waits",
+    "data_import_importjob_errors": "a CSV file",
+}
+# The site's own pages of a kind of record. What differs is in the fields, so that these are looked at once for records
+# that go to the bin and once for those that do not.
+ALIKE = ("history", "delete")
+# On the narrow screen the site's own pages are looked at for these: a guided one, one with lines, one with a table.
+NARROW = ("crm_lead_", "crm_deal_", "core_role_")
+OWN = ("changelist", "add", "record", "change", *ALIKE)
+# What the page of one record looks like in another state, by the name of its address.
+INSTEAD: dict[str, Callable[[], Any]] = {
+    "crm_deal_reopen": lambda: Deal.objects.filter(status="won"),
+    "crm_lead_convert": lambda: Lead.objects.exclude(status="converted"),
+}
+CSV = "Company,Web site,Kind\nNorthwind,https://northwind.example,customer\nContoso,https://contoso.example,galaxy\n"
+
+
+def addresses(patterns: list[Any] | None = None) -> Iterator[str]:
+    """The names of the site's addresses; Django's redirects of old addresses have none."""
+    for item in site.get_urls() if patterns is None else patterns:
+        if isinstance(item, URLResolver):
+            yield from addresses(item.url_patterns)
+        elif isinstance(item, URLPattern) and item.name:
+            yield item.name
+
+
+def pages() -> dict[str, str]:
+    """Name -> where it is, of every page that an admin of a furnished company can open."""
+    admins = {
+        f"{item.model._meta.app_label}_{item.model._meta.model_name}": item
+        for item in site._registry.values()
+        if isinstance(item, EntityAdmin)
+    }
+    found = {}
+    for name in addresses():
+        if name in NO_PAGES:
+            continue
+        kind = name.rpartition("_")[0]
+        while kind and kind not in admins:
+            kind = kind.rpartition("_")[0]
+        if kind in admins and not name.endswith(("_changelist", "_add")):
+            record = (INSTEAD[name]() if name in INSTEAD else admins[kind].model.objects.all()).first()
+            assert record is not None, f"the company has no {kind} to open {name} with"
+            found[name] = reverse(f"admin:{name}", args=[record.pk])
+        else:
+            found[name] = reverse(f"admin:{name}")
+    return found
+
+
+def chosen(names: Iterable[str], is_narrow: bool) -> Iterator[str]:
+    """Those to look at: every page of its own, and of those that many kinds share as many as differ."""
+    entities = {
+        f"{item.model._meta.app_label}_{item.model._meta.model_name}_": item.entity
+        for item in site._registry.values()
+        if isinstance(item, EntityAdmin)
+    }
+    seen = set()
+    for name in names:
+        prefix, _, page = name.rpartition("_")
+        entity = entities.get(f"{prefix}_")
+        if entity is not None and page in OWN:
+            # Nobody makes or removes some of them by hand.
+            if {"add": entity.writes.create, "delete": entity.writes.delete}.get(page, True) is None:
+                continue
+            if page in ALIKE and (page, entity.is_soft_deleted) in seen:
+                continue
+            seen.add((page, entity.is_soft_deleted))
+            if is_narrow and not name.startswith(NARROW):
+                continue
+        yield name
+
+
+@pytest.fixture
+def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
+    """The furnished company with something of every kind."""
+    client = acme.client("admin")
+
+    def post(path: str, **body: Any) -> dict[str, Any]:
+        answer = client.post(f"/api/v1/{path}/", body)
+        assert answer.status_code == 201, answer.json()
+        return dict(answer.json())
+
+    with acme.acting() as actor:
+        product = make_product(actor, name="License", unit_price="30", currency="USD")
+        activity = make_activity(actor, subject="First call", deal=furnished["deal"].pk)
+        won = make_deal(actor, name="Won before", amount="100", currency="USD")
+        make_lead(actor, last_name="Fresh")
+        key = create_api_key(
+            actor, name="Nightly export", scopes=["read"], expires_at=None, now=timezone.now()
+        )
+    post("deal-products", deal=str(furnished["deal"].pk), product=str(product.pk), quantity="2")
+    post("deal-contacts", deal=str(furnished["deal"].pk), contact=str(furnished["contact"].pk))
+    post("tags", name="key", color="#b45309")
+    post("activity-participants", activity=str(activity.pk), contact=str(furnished["contact"].pk))
+    post("data-import/templates", name="Accounts", entity_type="account", field_mapping={"Company": ["name"]})
+    assert client.post(f"/api/v1/deals/{won.pk}/win/").status_code == 200
+    gone = post("accounts", name="Gone tomorrow")
+    assert client.delete(f"/api/v1/accounts/{gone['id']}/").status_code == 204
+    with system_context("test"), unit_of_work():
+        User.objects.filter(pk=globex.users["admin"]).update(is_platform_staff=True)
+    return {**furnished, "key": key}
+
+
+def import_a_file(me: Visitor, file: Any, look: Callable[[str], None]) -> None:
+    """The pages of an import, one after the other."""
+    page = me.page
+    me.go("/admin/data_import/importjob/add/")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("What is in it").select_option("account")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="Which column goes where").wait_for()
+    look("import: map")
+    page.get_by_label("Company", exact=True).select_option("")
+    page.get_by_role("button", name="Check the file").click()
+    page.get_by_role("alert").wait_for()
+    look("import: refused")
+    page.get_by_label("Company", exact=True).select_option("name")
+    page.get_by_role("button", name="Check the file").click()
+    page.get_by_role("heading", name="What would happen").wait_for()
+    look("import: plan")
+    page.get_by_role("button", name="Import now").click()
+    page.get_by_role("heading", name="Done").wait_for()
+    look("import: done")
+
+
+def states(me: Visitor, house: dict[str, Any], look: Callable[[str], None]) -> None:
+    """What a page becomes when somebody does something there."""
+    page = me.page
+    me.go("/admin/crm/lead/")
+    page.get_by_role("button", name="Filters").click()
+    look("list: filters")
+    me.go("/admin/crm/lead/?q=nobody-is-called-so")
+    look("list: nothing found")
+    for action in ("assign_owner", "add_tag", "delete_selected"):
+        me.go("/admin/crm/lead/")
+        page.locator("#result_list .action-select").first.check()
+        page.get_by_label("Select action").select_option(action)
+        if action == "assign_owner":
+            look("list: selected")
+        page.get_by_role("button", name="Run").click()
+        page.get_by_role("link", name="Cancel").wait_for()
+        look(f"list: {action}")
+    me.go("/admin/crm/lead/add/")
+    page.get_by_label("Email", exact=True).fill("no address")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("An e-mail address such as").wait_for()
+    look("form: errors")
+    me.go(f"/admin/crm/deal/{house['deal'].pk}/change/")
+    page.get_by_role("button", name="Add a line").click()
+    look("form: new line")
+    page.get_by_role("combobox", name="Owner").click()
+    page.locator(".select2-results__option").first.wait_for()
+    look("form: choosing a record")
+    me.go("/admin/")
+    if page.viewport_size["width"] < 1280:
+        page.get_by_role("button", name="Open the navigation").click()
+    page.get_by_label("Search everything").type("north")
+    page.locator(".bo-found").wait_for()
+    look("search")
+    page.keyboard.press("Escape")
+    page.locator("summary[aria-label^=Account]").click()
+    look("account menu")
+    me.go("/admin/core/apikey/add/")
+    page.get_by_label("Name").fill("Weekly export")
+    page.get_by_label("Read, whatever the kind of record").check()
+    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("heading", name="Copy the key now").wait_for()
+    look("new secret")
+    me.go("/admin/password/")
+    for control in page.locator("main input[type=password]").all():
+        control.fill("wrong and wrong again")
+    page.get_by_role("button", name="Change password").click()
+    page.get_by_role("alert").first.wait_for()
+    look("password: errors")
+
+
+def refusals(me: Visitor, look: Callable[[str], None]) -> None:
+    """Pages that answer with a refusal, which is then no fault."""
+    me.go("/admin/crm/lead/00000000-0000-7000-8000-000000000000/")
+    look("not found")
+    me.page.context.clear_cookies()
+    me.sign_in("viewer@acme.test")
+    me.go("/admin/crm/lead/add/")
+    look("not allowed")
+    me.faults = [fault for fault in me.faults if "404" not in fault and "403" not in fault]
+
+
+def sign_in_pages(me: Visitor, look: Callable[[str], None]) -> None:
+    me.page.context.clear_cookies()
+    me.go("/admin/login/")
+    look("sign-in")
+    me.page.get_by_label("E-mail address").fill("admin@acme.test")
+    me.page.get_by_label("Password").fill("wrong")
+    me.page.get_by_role("button", name="Sign in").click()
+    me.page.get_by_role("alert").wait_for()
+    look("sign-in: refused")
+    me.page.get_by_label("E-mail address").fill("admin@globex.test")
+    me.page.get_by_label("Password").fill(PASSWORD)
+    me.page.get_by_role("button", name="Sign in").click()
+    me.page.get_by_role("heading", name="Home", exact=True).wait_for()
+    me.go("/admin/companies/")
+    look("companies")
+    me.page.get_by_role("button", name="Enter Acme").click()
+    me.page.get_by_text("You are visiting").wait_for()
+    look("visiting")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_can_be_read_and_used_by_all(
+    acme: Any, house: dict[str, Any], visitor: Any, tmp_path: Any, width: int, scheme: str
+) -> None:
+    me = visitor(width=width, color_scheme=scheme)
+    found: dict[str, list[str]] = {}
+
+    def look(name: str) -> None:
+        me.shoot(f"{name.replace(': ', '-')}-{width}-{scheme}")
+        if faults := [*me.accessibility_faults(), *me.axe_violations()]:
+            found[name] = faults
+
+    file = tmp_path / "accounts.csv"
+    file.write_text(CSV, encoding="utf-8")
+    me.sign_in("admin@acme.test")
+    import_a_file(me, file, look)
+    with acme.acting():
+        every = pages()
+    for name in chosen(every, is_narrow=width < 1280):
+        me.go(every[name])
+        look(name)
+    states(me, house, look)
+    refusals(me, look)
+    sign_in_pages(me, look)
+
+    assert found == {}
+
+
+def test_whoever_runs_axe_finds_what_is_wrong(visitor: Any) -> None:
+    me = visitor()
+    me.page.set_content(
+        "<html lang=en><title>A page</title><body style='background:#fff'><main><h1>Hello</h1>"
+        "<p style='color:#ccc'>Faint</p><input><img src='data:,'></main></body></html>"
+    )
+
+    assert {text.partition(":")[0] for text in me.axe_violations()} == {
+        "color-contrast",
+        "image-alt",
+        "label",
+    }
+    assert len(me.accessibility_faults()) == 3
+
+
+def test_the_addresses_that_are_no_pages_are_there() -> None:
+    assert set(NO_PAGES) <= set(addresses())
