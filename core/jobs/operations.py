@@ -269,21 +269,25 @@ def sweep(*, now: datetime) -> int:
     """Ring again for due jobs that nobody has taken. Needs a transaction and a system context.
 
     Two sweeps at once share the work: neither rings for what the other has locked. While workers have enough messages to
-    read, nothing is rung again.
+    read, nothing is rung a second time but what was taken since and not done.
     """
     needs_transaction()
-    if count_unread(RUN_TASK) >= RING_AGAIN_UP_TO:
-        return 0
+    may_be_lost = count_unread(RUN_TASK) < RING_AGAIN_UP_TO
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE core_job SET rung_at = %(now)s WHERE id IN (
               SELECT id FROM core_job
               WHERE state = 'open' AND due_at <= %(now)s AND (lease_until IS NULL OR lease_until <= %(now)s)
-                AND (rung_at IS NULL OR rung_at <= %(before)s)
+                AND (rung_at IS NULL OR rung_at <= lease_until OR %(may_be_lost)s AND rung_at <= %(before)s)
               ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
             RETURNING id""",
-            {"now": now, "before": now - RING_AGAIN_AFTER, "limit": SWEEP_LIMIT},
+            {
+                "now": now,
+                "before": now - RING_AGAIN_AFTER,
+                "may_be_lost": may_be_lost,
+                "limit": SWEEP_LIMIT,
+            },
         )
         ids = [job_id for (job_id,) in cursor.fetchall()]
     _ring(ids)

@@ -47,8 +47,8 @@ JOB_POINTS = (
 BOUNDARY = "chaos"
 # The database is asked for after a second of it.
 OUTAGE_SECONDS = 2.5
-# Longer than the lease of a job.
-SLOW_SECONDS = 1.5
+# Longer than the lease of a job and the sweep after it.
+SLOW_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -399,15 +399,16 @@ def job_phase(run: Run) -> None:
     ]
     run.random.shuffle(faults)
     _show("jobs", [*[name for name, _ in faults], *JOB_POINTS])
-    share = size.jobs // len(faults)
+    share = size.jobs // (len(faults) + 1)
     run.kill_at(*[f"{point} {run.random.randrange(1, 3)}" for point in JOB_POINTS * size.job_kills])
     for name, fault in faults:
         _enqueue(run, share)
         run.look_at_pace()
         time.sleep(size.between * run.random.uniform(0.3, 1.0))
         run.suffer(name, fault)
-    _enqueue(run, size.jobs - share * len(faults))
     _redis_outage(run, run.health_in_outages)
+    # Also without a fault a job may outlast its lease.
+    _enqueue(run, size.jobs - share * len(faults))
     _work_until_hit(run, api)
     run.witness.fault("the last")
     run.figures["jobs"] = {"seconds": round(time.monotonic() - started, 1), "faults": len(faults) + 1}
@@ -478,7 +479,8 @@ def _enqueue(run: Run, count: int) -> None:
     company_id = UUID(str(run.world.company.pk))
     connection.close_if_unusable_or_obsolete()
     with company_context(company_id), unit_of_work():
-        slow = run.random.randrange(max(count, 1))
+        # Of the few that are only there to be hit, none.
+        slow = run.random.randrange(count) if count > 2 else None
         jobs = [
             NewJob(
                 {"pause": SLOW_SECONDS if number == slow else 0},

@@ -62,9 +62,13 @@ def early_end() -> None:
         with unit_of_work():
             operations.finish(run, now=timezone.now())
         running.fault("job.before_commit")
+        hold, write_held = operations.hold, operations._write_held
         operations.hold = lambda run: None
         operations._write_held = lambda *_: None
-        attempt(kind, run)
+        try:
+            attempt(kind, run)
+        finally:
+            operations.hold, operations._write_held = hold, write_held
 
     running._attempt = close_first
 

@@ -303,10 +303,18 @@ class TestSweep:
         for _ in range(5):
             put(company)
         later = timezone.now() + operations.RING_AGAIN_AFTER
+        put(company, due_at=later)
+        assert sweep(later) == 1, "what became due and was never rung for"
         assert sweep(later) == 0
-        silent_broker.rpop("jobs")
-        assert sweep(later) == 5
-        assert silent_broker.llen("jobs") == 9
+        with system_context("test"), unit_of_work():
+            died = operations.claim(Job.objects.earliest("id").id, now=timezone.now())
+        assert died is not None
+        later += died.lease
+        assert sweep(later) == 1, "its message was read, so it is lost"
+        assert sweep(later) == 0
+        silent_broker.rpop("jobs", 3)
+        assert sweep(later) == 4
+        assert silent_broker.llen("jobs") == 8
 
     def test_leaves_running_and_ended_jobs_alone(self, company, silent_broker):
         running, ended = put(company, "test.chunks"), put(company)
