@@ -138,14 +138,21 @@ def _give_bystander_records(run: Run) -> None:
 
 
 def _is_settled(run: Run) -> bool:
-    """Whether nothing is open: no job, no change unread by a consumer."""
+    """Whether nothing is open: no job, no change unread by a consumer, no transaction that may still have an effect."""
     try:
         connection.close_if_unusable_or_obsolete()
         with run.machine.superuser() as link:
             open_jobs = link.execute("SELECT count(*) FROM core_job WHERE state = 'open'").fetchone()
             seen = link.execute("SELECT count(*) FROM core_heartbeat").fetchone()
+            working = link.execute(
+                "SELECT FROM pg_stat_activity WHERE xact_start < clock_timestamp() - interval '1 second' "
+                "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ).fetchone()
         return (
-            open_jobs == (0,) and seen == (2,) and not any(entry.entries for entry in lag(now=timezone.now()))
+            open_jobs == (0,)
+            and seen == (2,)
+            and working is None
+            and not any(entry.entries for entry in lag(now=timezone.now()))
         )
     except Error:
         return False
