@@ -193,14 +193,16 @@ def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:
             cancel_work(work, now=now)
 
 
-def note_counts(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> Counts:
-    """Write down what became of the rows, with other fields of the job. Needs a transaction."""
-    counts = count_rows(actor.company_id, job_id)
+def note_counts(
+    actor: Actor, job_id: UUID, now: datetime, counts: Counts | None = None, **values: Any
+) -> None:
+    """Write down what became of the rows (counted now, unless the caller has), with other fields of the job. Needs a
+    transaction."""
+    counts = counts or count_rows(actor.company_id, job_id)
     numbers = {f"{name}_count": number for name, number in asdict(counts).items()}
     # Rows that were written were valid when they were planned.
     numbers["valid_count"] += counts.written
     change_job(actor, job_id, now, **numbers, **values)
-    return counts
 
 
 __all__ = [

@@ -174,7 +174,7 @@ def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> En
     if status is None:
         bad = counts.invalid + counts.failed
         status = JobStatus.COMPLETED_WITH_ERRORS if bad else JobStatus.COMPLETED
-    note_counts(actor, job_id, now, status=status, finished_at=now)
+    note_counts(actor, job_id, now, counts, status=status, finished_at=now)
     with connection.cursor() as cursor:
         cursor.execute("SELECT plan_digest FROM data_import_importjob WHERE id = %s", [job_id])
         digest = cursor.fetchone()[0]
@@ -184,7 +184,7 @@ def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> En
 def _refuse(actor: Actor, job_id: UUID, refusal: DomainError, now: datetime) -> Ended:
     counts = count_rows(actor.company_id, job_id)
     status = JobStatus.FAILED if counts.total else JobStatus.MAPPED
-    note_counts(actor, job_id, now, status=status, error=_in_words(refusal)[:2_000])
+    note_counts(actor, job_id, now, counts, status=status, error=_in_words(refusal)[:2_000])
     return Ended(status, counts, "", refusal.detail, refusal.faults)
 
 
