@@ -246,7 +246,9 @@ def sign_in_pages(me: Visitor, look: Callable[[str], None]) -> None:
     look("visiting")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), pytest.param(390, "dark", marks=pytest.mark.long)]
+)
 def test_every_page_can_be_read_and_used_by_all(
     acme: Any, house: dict[str, Any], visitor: Any, tmp_path: Any, width: int, scheme: str
 ) -> None:
