@@ -24,8 +24,8 @@ def declare(*points: str) -> None:
 
 def fault(point: str) -> None:
     """Die here (SIGKILL) when the plan says so."""
-    if _plan is not None and _is_last_pass(Path(_plan), point):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _plan is not None:
+        _pass(Path(_plan), point)
 
 
 def plan_kills(plan: Path, *lines: str) -> None:
@@ -35,22 +35,28 @@ def plan_kills(plan: Path, *lines: str) -> None:
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def _is_last_pass(plan: Path, point: str) -> bool:
-    """Count this pass; whether the plan's count for the point is now used up."""
+def _pass(plan: Path, point: str) -> None:
+    """Count this pass, and die if it uses up the plan's count for the point."""
     if not plan.exists():
-        return False
-    with plan.open("r+") as file:
+        return
+    with plan.open("r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        lines = [(name, int(count)) for name, count in (line.split() for line in file if line.strip())]
+        known = file.read()
+        lines = [
+            (name, int(count))
+            for name, count in (line.split() for line in known.decode().splitlines() if line)
+        ]
         place = next((number for number, (name, _) in enumerate(lines) if name == point), None)
         if place is None:
-            return False
+            return
         remaining = lines[place][1] - 1
         lines[place : place + 1] = [(point, remaining)] if remaining else []
+        changed = "".join(f"{name} {count}\n" for name, count in lines).encode()
+        # In one go and no shorter than before, so that a process killed here by others leaves the plan whole.
         file.seek(0)
-        file.truncate()
-        file.write("".join(f"{name} {count}\n" for name, count in lines))
+        file.write(changed.ljust(len(known), b"\n"))
         if not remaining:
             with Path(f"{plan}.hits").open("a") as hits:
                 hits.write(point + "\n")
-        return not remaining
+            # Before the lock is given back: another thread of this process must not be at the plan when it dies.
+            os.kill(os.getpid(), signal.SIGKILL)
