@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import override_settings
 
+from core.identity import tokens
 from core.kernel import transactions
 from core.rest import views
 from core.tenancy.context import system_context
@@ -37,6 +39,8 @@ def _one_transaction(
         SimpleNamespace(atomic=lambda savepoint=True: transaction.atomic(), on_commit=transaction.on_commit),
     )
     patch.setattr(views, "retried", nested)
+    # The long forms outlast an access token, and who signs in anew in a savepoint is signed out with it.
+    patch.setitem(tokens._LIFETIMES, "access", timedelta(hours=3))
     # A server error must not cost the connection that holds the transaction.
     patch.setattr(views, "close_old_connections", lambda: None)
     with django_db_blocker.unblock(), override_settings(MEDIA_ROOT=tmp_path_factory.mktemp("media")):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from django.db import connection, transaction
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 
-from core.identity.tokens import ACCESS_LIFETIME
 from core.tenancy.context import system_context
 from tests.conformance.operations import Operation
 from tests.factories.records import Marks, Stock
@@ -132,18 +130,15 @@ class Rooms:
     our_ids: frozenset[str] = frozenset()
     # What the neighbor's records say, as it was looked up.
     texts: dict[tuple[str, str], str] = field(default_factory=dict)
-    _clients: dict[tuple[str, str], tuple[float, ApiClient]] = field(default_factory=dict)
+    _clients: dict[tuple[str, str], ApiClient] = field(default_factory=dict)
     requests: int = 0
 
     def client(self, role: str = "admin", company: str = "acme") -> ApiClient:
         if role == "anonymous":
             return ApiClient()
-        signed_in_at, client = self._clients.get((role, company), (float("-inf"), None))
-        # A run may outlast a token.
-        if client is None or time.monotonic() > signed_in_at + ACCESS_LIFETIME.total_seconds() / 2:
-            client = getattr(self, company).world.client(role)
-            self._clients[role, company] = time.monotonic(), client
-        return client
+        if (role, company) not in self._clients:
+            self._clients[role, company] = getattr(self, company).world.client(role)
+        return self._clients[role, company]
 
     def send(
         self,
