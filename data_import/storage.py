@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -36,7 +37,7 @@ def store(company_id: UUID, job_id: UUID, blocks: Iterable[bytes]) -> StoredFile
 
     Raises: TooLarge; nothing is left then.
     """
-    relative = f"imports/{company_id}/{job_id}"
+    relative = f"{_folder(company_id)}/{job_id}"
     place = path_of(relative)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
@@ -60,9 +61,24 @@ def store(company_id: UUID, job_id: UUID, blocks: Iterable[bytes]) -> StoredFile
     return StoredFile(relative, digest.hexdigest(), size)
 
 
+def stored_before(company_id: UUID, moment: datetime) -> Iterator[str]:
+    """The company's files that were last written before that moment."""
+    place = path_of(_folder(company_id))
+    if not place.is_dir():
+        return
+    with os.scandir(place) as files:
+        for file in files:
+            if file.stat().st_mtime < moment.timestamp():
+                yield f"{_folder(company_id)}/{file.name}"
+
+
 def discard(stored: str) -> None:
     """Remove a stored file, if it is there."""
     path_of(stored).unlink(missing_ok=True)
+
+
+def _folder(company_id: UUID) -> str:
+    return f"imports/{company_id}"
 
 
 def blocks_of(path: str | Path) -> Iterable[bytes]:

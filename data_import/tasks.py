@@ -1,7 +1,8 @@
-"""The worker's entry to imports."""
+"""The worker's entry to imports, and their housekeeping."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from core.kernel.errors import Invalid
 from core.kernel.transactions import retried, unit_of_work
 from core.tenancy.actors import system_actor
 from data_import.models import ImportJob, JobStatus
+from data_import.operations.housekeeping import ORPHANED_AFTER, remove_orphans
 from data_import.operations.jobs import RUN, change_job
 from data_import.operations.run import actor_of, run_import
 
@@ -44,3 +46,12 @@ def run(run: JobRun) -> None:
         run.progress(done, total or None, phase)
 
     run_import(actor=actor, job_id=job_id, report=report)
+
+
+@job_handler(
+    "import.remove_orphans", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5)
+)
+def remove_orphaned_files(run: JobRun) -> None:
+    """Files of uploads that were undone."""
+    assert run.company_id is not None  # noqa: S101 - a company's job has one
+    remove_orphans(run.company_id, before=timezone.now() - ORPHANED_AFTER)
