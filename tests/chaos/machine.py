@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from config.home import PROJECT_DIR
 from tests.chaos import janitor
 
 PATIENCE = 300
+# Started again when they end by themselves, as a supervisor does: granian gives up when a worker dies twice within seconds.
+SUPERVISED = ("web",)
 
 
 def free_port() -> int:
@@ -88,6 +91,9 @@ class Machine:
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[str, ...]] = {}
+        self._closing = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
         self._janitor = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.janitor", str(self.base)],
             cwd=PROJECT_DIR,
@@ -98,6 +104,8 @@ class Machine:
 
     def close(self) -> None:
         """End everything and wait until nothing of it is left."""
+        self._closing.set()
+        self._supervisor.join()
         assert self._janitor.stdin is not None
         self._janitor.stdin.close()
         self._janitor.wait(timeout=PATIENCE)
@@ -221,10 +229,11 @@ class Machine:
         self.kill(name)
         self.start(name, *self._commands[name])
 
-    def revive(self, name: str) -> None:
-        """Start the process again when it gave up by itself, as a supervisor does."""
-        if self._processes[name].poll() is not None:
-            self.restart(name)
+    def _supervise(self) -> None:
+        while not self._closing.wait(0.2):
+            for name in SUPERVISED:
+                if name in self._processes and self._processes[name].poll() is not None:
+                    self.restart(name)
 
     def kill_child(self, name: str, number: int) -> bool:
         """Kill one of the processes that this one has started; false when there is none."""
@@ -236,7 +245,7 @@ class Machine:
     def refuse_dead(self) -> None:
         """Raises: RuntimeError when a process ended that nobody killed."""
         for name, process in self._processes.items():
-            if process.poll() not in (None, -signal.SIGKILL):
+            if name not in SUPERVISED and process.poll() not in (None, -signal.SIGKILL):
                 log = self.home / "logs" / f"{name}.log"
                 raise RuntimeError(f"{name} ended by itself:\n{log.read_text(errors='replace')[-3_000:]}")
 

@@ -218,13 +218,9 @@ def _kill_web_at(run: Run, point: str) -> None:
 
 
 def _wait_for_web(run: Run) -> None:
-    """Web workers die one by one: the next when both have started again.
-
-    The server gives up when a worker dies twice within seconds; whoever runs it starts it again.
-    """
+    """Web workers die one by one: the next when both have started again."""
 
     def started() -> bool:
-        run.machine.revive("web")
         said = (run.machine.home / "logs" / "web.log").read_text()
         ends = said.rfind("Shutting down granian")
         return all(
