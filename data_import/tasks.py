@@ -48,9 +48,7 @@ def run(run: JobRun) -> None:
     run_import(actor=actor, job_id=job_id, report=report)
 
 
-@job_handler(
-    "import.remove_orphans", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5)
-)
+@job_handler("import.remove_orphans", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5))
 def remove_orphaned_files(run: JobRun) -> None:
     """Files of uploads that were undone."""
     assert run.company_id is not None  # noqa: S101 - a company's job has one
