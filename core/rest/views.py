@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.identity.operations import record_refusal
-from core.kernel.errors import Forbidden, TooLarge
+from core.kernel.errors import Forbidden, Invalid, TooLarge
 from core.kernel.transactions import retried
 from core.observability import correlation
 from core.rest import idempotency, problems
@@ -178,11 +178,12 @@ class ApiView(APIView):
     # --- before any work --------------------------------------------------------------------------------------------
 
     def _check_size(self, request: Request) -> None:
-        try:
-            length = int(request.META.get("CONTENT_LENGTH") or 0)
-        except ValueError:
-            length = 0
-        if length > self.max_body_bytes:
+        given = request.META.get("CONTENT_LENGTH") or "0"
+        # Python reads digits of every script, HTTP only these.
+        if not (given.isascii() and given.isdigit()):
+            raise Invalid("Content-Length takes a whole number.", code="bad_content_length")
+        # Nor does Python read thousands of digits.
+        if len(given) > 18 or int(given) > self.max_body_bytes:
             raise TooLarge(
                 f"A body may have {self.max_body_bytes} bytes.",
                 code="body_too_large",

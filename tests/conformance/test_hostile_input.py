@@ -225,6 +225,7 @@ HEADERS = [
     {"Content-Length": "1e3"},
     {"Content-Length": "٣"},
     {"Content-Length": "9" * 30},
+    {"Content-Length": "9" * 5_000},
     {"Content-Encoding": "gzip"},
     {"Transfer-Encoding": "chunked"},
     {"Host": "evil.example"},
