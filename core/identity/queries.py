@@ -100,13 +100,26 @@ def _across_companies(reason: str) -> Iterator[None]:
             yield
 
 
-def _fetch(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
+def _fetch(sql: str, params: dict[str, Any], *, as_texts: bool = False) -> list[tuple[Any, ...]]:
+    return connection.fetch_prepared(sql, params, as_texts=as_texts)  # type: ignore[attr-defined]
 
 
-# What the session of an access token said when it was last read, by what it was asked. Never an answer: the statement
-# runs again with each request, and other rows than these undo all that was built on them.
-_remembered: dict[tuple[str, tuple[Any, ...]], list[tuple[Any, ...]]] = {}
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What the session of an access token was found to be."""
+
+    # As the server writes it: what costs nothing to read again and to compare.
+    rows: list[tuple[Any, ...]]
+
+    revoked: bool
+    expires_at: datetime
+    is_alive: bool
+    member: _Member
+
+
+# The sessions as they were last read, by what was asked. Never an answer: the statement runs again with each request, and
+# other rows than these undo all that was built on them.
+_remembered: dict[tuple[str, tuple[Any, ...]], _Session] = {}
 MAX_REMEMBERED = 10_000
 
 
@@ -129,13 +142,10 @@ def find_actor_by_access_token(
     if company_slug is not None:
         # A text that cannot be a slug is nobody's.
         sql, params["slug"] = _BY_SESSION_AND_SLUG, company_slug if _SLUG.fullmatch(company_slug) else ""
-    found = _session_rows(sql, params, deferred)
-    if not found:
+    session = _find_session(sql, params, deferred)
+    if session is None or session.revoked or session.expires_at <= now or not session.is_alive:
         raise _ended()
-    revoked_at, expires_at, is_alive, *columns = found[0]
-    member = _Member(*columns)
-    if revoked_at is not None or expires_at <= now or not is_alive:
-        raise _ended()
+    member = session.member
     if not member.is_alive or member.company_id is None:
         raise _ended() if company_slug is None else _not_a_member()
     return Actor(
@@ -148,18 +158,39 @@ def find_actor_by_access_token(
     )
 
 
-def _session_rows(sql: str, params: dict[str, Any], deferred: bool) -> list[tuple[Any, ...]]:
+def _find_session(sql: str, params: dict[str, Any], deferred: bool) -> _Session | None:
     key = sql, tuple(params.values())
     known = _remembered.get(key)
-    if deferred and known:
-        connection.assume(sql, params, known, lambda: _remembered.pop(key, None))  # type: ignore[attr-defined]
+    if deferred and known is not None:
+        connection.assume(sql, params, known.rows, lambda: _remembered.pop(key, None))  # type: ignore[attr-defined]
         return known
     with _across_companies("reading a session"):
-        found = _fetch(sql, params)
+        rows = _fetch(sql, params, as_texts=True)
+    if not rows:
+        return None
+    (
+        revoked_at,
+        expires_at,
+        is_alive,
+        company,
+        is_active,
+        version,
+        zone,
+        membership,
+        takes_part,
+        role,
+        *rights,
+    ) = rows[0]
+    member = _Member(_id(company), is_active, version, zone, _id(membership), takes_part, _id(role), *rights)
+    found = _Session(rows, revoked_at is not None, datetime.fromisoformat(expires_at), is_alive, member)
     if len(_remembered) >= MAX_REMEMBERED:
         _remembered.clear()
     _remembered[key] = found
     return found
+
+
+def _id(written: str | None) -> UUID | None:
+    return None if written is None else UUID(written)
 
 
 def _ended() -> NotSignedIn:

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 import structlog
 
+from core.observability.correlation import add_correlation
+
 # Names that never reach a log, whoever passes them.
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "body")
 
@@ -18,7 +20,7 @@ _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "coo
 def configure(options: Mapping[str, str]) -> None:
     """Set up structlog and the standard library's logging. `options` holds `format` and `level`."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_correlation,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -38,7 +40,7 @@ def configure(options: Mapping[str, str]) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     level = options["level"]
     logging.config.dictConfig(

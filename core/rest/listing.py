@@ -186,9 +186,15 @@ def _order(field: Field, descending: bool) -> Any:
 # --- cursors -------------------------------------------------------------------------------------------------------
 
 
-def _salt(view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> str:
+def _signer(view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> signing.Signer:
+    """Whose cursors belong to one order of one company's list."""
     names = ",".join(f"{'-' if descending else ''}{field.name}" for field, descending in ordering)
-    return f"cursor:{view.actor.company_id}:{view.entity.name}:{names}"
+    return _salted(f"cursor:{view.actor.company_id}:{view.entity.name}:{names}")
+
+
+@lru_cache(maxsize=1024)
+def _salted(salt: str) -> signing.Signer:
+    return signing.Signer(salt=salt)
 
 
 def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> Cursor:
@@ -196,7 +202,7 @@ def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool]
         return Cursor()
     bad = Invalid(faults=[Fault("cursor", "bad_cursor", "This cursor was not given out for this list.")])
     try:
-        backwards, *values = signing.loads(text, salt=_salt(view, ordering))
+        backwards, *values = _signer(view, ordering).unsign_object(text)
     except (signing.BadSignature, ValueError):
         raise bad from None
     if len(values) != len(ordering):
@@ -205,7 +211,7 @@ def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool]
 
 
 def _write_cursor(query: ListQuery, values: Iterable[str | None], backwards: bool) -> str:
-    return signing.dumps([int(backwards), *values], salt=_salt(query.view, query.ordering))
+    return _signer(query.view, query.ordering).sign_object([int(backwards), *values])
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------

@@ -8,9 +8,7 @@ company, scoped managers raise and the database shows no rows. System work that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -78,36 +76,36 @@ def current_company_id() -> UUID:
     return company_id
 
 
-@contextmanager
-def _bound(context: Context) -> Iterator[Context]:
-    # The database backend tells an open transaction before its next statement.
-    token = _current.set(context)
-    try:
-        yield context
-    finally:
-        _current.reset(token)
+class Binding:
+    """Binds a context from `with` to its end. The database backend tells an open transaction before its next statement."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        self._token: Token[Context] = _current.set(self._context)
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
-@contextmanager
 def company_context(
     company_id: UUID, *, actor: Actor | None = None, source: str = "shell", origin: Origin | None = None
-) -> Iterator[Context]:
+) -> Binding:
     """Everything inside sees this company only. Works inside and outside a transaction."""
     if actor is not None and actor.company_id != company_id:
         raise ValueError("the actor belongs to another company")
-    with _bound(Context(company_id, actor, "", source, origin or _current.get().origin)) as context:
-        yield context
+    return Binding(Context(company_id, actor, "", source, origin or _current.get().origin))
 
 
-@contextmanager
-def actor_context(actor: Actor, *, source: str, origin: Origin | None = None) -> Iterator[Context]:
+def actor_context(actor: Actor, *, source: str, origin: Origin | None = None) -> Binding:
     """`company_context` of the actor's company, with the actor in it."""
-    with company_context(actor.company_id, actor=actor, source=source, origin=origin) as context:
-        yield context
+    return company_context(actor.company_id, actor=actor, source=source, origin=origin)
 
 
-@contextmanager
-def system_context(reason: str, *, source: str = "task", origin: Origin | None = None) -> Iterator[Context]:
+def system_context(reason: str, *, source: str = "task", origin: Origin | None = None) -> Binding:
     """Work across companies, under the platform role. `reason` is kept in the change log."""
-    with _bound(Context(None, None, reason, source, origin or _current.get().origin)) as context:
-        yield context
+    return Binding(Context(None, None, reason, source, origin or _current.get().origin))

@@ -147,8 +147,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def assume(
         self, sql: str, params: Params, rows: list[tuple[Any, ...]], otherwise: Callable[[], None]
     ) -> None:
-        """Take it for granted, in this transaction, that the statement has these rows in this context; it runs in the round
-        trip of the next statement, before it, which raises PremiseFailed (after `otherwise()`) if it has others.
+        """Take it for granted, in this transaction, that the statement has these rows (`as_texts`) in this context; it runs in
+        the round trip of the next statement, before it, which raises PremiseFailed (after `otherwise()`) if it has others.
 
         Whoever assumes calls `settle` before anything leaves the transaction. A read-only statement, please.
         """

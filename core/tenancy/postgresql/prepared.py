@@ -44,7 +44,8 @@ class PremiseFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Premise:
-    """The rows that a statement is taken to have, until it is run with the next one."""
+    """The rows that a statement is taken to have, ids and times as the server writes them, until it is run with the next
+    one."""
 
     statement: Statement
     rows: list[tuple[Any, ...]]
@@ -151,7 +152,11 @@ class PreparedStatements:
             sending.append(partial(wire.send_query_params, b"COMMIT", None))
         results = self._exchange(sending)
         sound, error = self._note(results, prepared, run)
-        if premise is not None and premise_at < sound and self._rows(results[premise_at]) != premise.rows:
+        if (
+            premise is not None
+            and premise_at < sound
+            and self._rows(results[premise_at], as_texts=True) != premise.rows
+        ):
             premise.otherwise()
             raise PremiseFailed
         if error is not None:
