@@ -58,7 +58,6 @@ def held(report: dict[str, Any]) -> None:
     assert set(report["hits"]) == POINTS
 
 
-@pytest.mark.long
 def test_promises_hold_in_a_short_run(tmp_path: Path) -> None:
     held(run(tmp_path))
 

@@ -93,7 +93,9 @@ class PreparedStatements:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        self._writing = _Writing(connection)
+        # Kept, since each has to find out anew how values of a type are written and read.
+        self._values = Transformer(connection)
+        self._texts = Transformer(_Writing(connection))
         self._names: OrderedDict[_Key, bytes] = OrderedDict()
         self._unneeded: list[bytes] = []
         self._numbers = count(1)
@@ -128,9 +130,8 @@ class PreparedStatements:
             sql, params, may_prepare = statement
             text, names = (sql.encode(), ()) if params is None else _numbered(sql)
             values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
-            transformer = Transformer(self._connection)
-            dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types, formats = transformer.types or (), transformer.formats
+            dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
+            types, formats = self._values.types or (), self._values.formats
             if not may_prepare or any(_is_large(value) for value in values):
                 sending.append(partial(wire.send_query_params, text, dumped, types, formats))
                 last_at = len(sending) - 1
@@ -184,9 +185,10 @@ class PreparedStatements:
         return len(results), None
 
     def _rows(self, result: pq.abc.PGresult, as_texts: bool = False) -> list[tuple[Any, ...]]:
-        transformer = Transformer(self._writing if as_texts else self._connection)
+        transformer = self._texts if as_texts else self._values
         transformer.set_pgresult(result)
         rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+        transformer.set_pgresult(None)
         return rows
 
     def _exchange(self, sending: list[Callable[[], None]]) -> list[pq.abc.PGresult]:
