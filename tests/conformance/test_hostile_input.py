@@ -458,14 +458,15 @@ class TestCursors:
             # The last character of a signature has bits that mean nothing.
             for place in range(0, len(cursor) - 1, 5)
         ]
-        head, time, signature = cursor.split(":")
+        head, signature = cursor.split(":")
         altered += [
             cursor[:-3],
             f"{cursor}AAAA",
-            f"{head}:{signature}",
             f"{head}::{signature}",
+            f"{signature}:{head}",
             head,
-            f"{time}:{head}:x",
+            f":{signature}",
+            f"{head}:x",
         ]
         for text in altered:
             answer = rooms.send(call.asking(cursor=text))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from celery import current_app
+from django.core import signing
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -154,7 +155,9 @@ def unscoped_expand(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
 
 
 def cursor_of_any_company(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
-    patch.setattr(listing, "_salt", lambda view, ordering: f"cursor:{view.entity.name}")
+    patch.setattr(
+        listing, "_signer", lambda view, ordering: signing.Signer(salt=f"cursor:{view.entity.name}")
+    )
 
 
 Seed = Callable[[pytest.MonkeyPatch, Rooms], None]
