@@ -15,7 +15,7 @@ from config.home import PROJECT_DIR
 from core.tenancy.guard import LEAKPROOF_FUNCTIONS
 
 BOOTSTRAP = PROJECT_DIR / "deploy" / "postgres" / "bootstrap.sql"
-COMPOSE = PROJECT_DIR / "deploy" / "docker-compose.yml"
+COMPOSE = PROJECT_DIR / "docker-compose.yml"
 SECRET = "x" * 50
 
 
@@ -63,6 +63,20 @@ class TestCompose:
         services = yaml.safe_load(COMPOSE.read_text())["services"]
         unwatched = {name for name, service in services.items() if "healthcheck" not in service}
         assert unwatched == {"mail", "migrate"}
+
+    def test_names_files_that_are_there(self) -> None:
+        services = yaml.safe_load(COMPOSE.read_text())["services"]
+        build = services["web"]["build"]
+        folder = COMPOSE.parent / build["context"]
+        mounted = [
+            volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())
+        ]
+        named = [
+            folder / build["dockerfile"],
+            *(COMPOSE.parent / path for path in mounted if path.startswith(".")),
+        ]
+        assert len(named) == 2
+        assert [path for path in named if not path.is_file()] == []
 
     def test_gives_production_settings_all_they_demand(self) -> None:
         web = yaml.safe_load(COMPOSE.read_text())["services"]["web"]
