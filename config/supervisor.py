@@ -30,6 +30,8 @@ _READY_SECONDS = 60
 _STOP_SECONDS = 10
 # How often the embedded servers are asked whether they live.
 _SERVERS_SECONDS = 2
+# A part that ends twice within this time cannot run here.
+_CALM_SECONDS = 60
 _TAIL_LINES = 25
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -45,12 +47,15 @@ class StartFailed(Exception):
 @dataclass
 class _Child:
     name: str
+    command: tuple[str, ...]
     process: subprocess.Popen[bytes]
     log: Path
+    # When it was started again after it had ended by itself.
+    revived_at: float = float("-inf")
 
 
 class Supervisor:
-    """Starts the embedded servers, migrates, seeds, then runs web, worker and beat until one of them ends.
+    """Starts the embedded servers, migrates, seeds, then runs web, worker and beat until one of them will not stay.
 
     The children die with this process whatever ends it. PostgreSQL and Redis outlive a sudden end, so that
     no data is at risk, and are found again by the next start.
@@ -174,13 +179,17 @@ class Supervisor:
 
     def _start_child(self, name: str, *command: str) -> None:
         log = self._servers.home.logs / f"{name}.log"
+        log.unlink(missing_ok=True)
+        self._children.append(_Child(name, command, self._spawn(command, log), log))
+
+    def _spawn(self, command: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
             "PYTHONUNBUFFERED": "1",
         }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
+        with log.open("ab") as output:
+            return subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=PROJECT_DIR,
                 env=environment,
@@ -190,7 +199,6 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),
             )
-        self._children.append(_Child(name, process, log))
 
     def _command(self, title: str, name: str, **options: Any) -> str:
         """Run a management command here; its last line of output shows how far it is."""
@@ -213,11 +221,11 @@ class Supervisor:
     # Watching and stopping ----------------------------------------------------------------------------
 
     def _watch(self) -> NoReturn:
-        """End with the first child that ends; a server that died comes back, with everything that was committed."""
+        """Whatever dies comes back: a server with everything that was committed, a child unless it has just done so."""
         looked_at = time.monotonic()
         while True:
             for child in self._children:
-                self._refuse_dead(child)
+                self._revive(child)
             if time.monotonic() - looked_at >= _SERVERS_SECONDS:
                 self._ensure_servers()
                 looked_at = time.monotonic()
@@ -228,6 +236,17 @@ class Supervisor:
             self._servers.ensure_postgres()
         if not os.environ.get("REDIS_URL"):
             self._servers.ensure_redis()
+
+    def _revive(self, child: _Child) -> None:
+        code = child.process.poll()
+        if code is None:
+            return
+        if time.monotonic() - child.revived_at < _CALM_SECONDS:
+            self._refuse_dead(child)
+        self._console.print(f"The {child.name} ended by itself (exit code {code}); it is started again.")
+        # The whole group: a server's own workers may outlive it and keep the port.
+        _kill_group(child.process.pid)
+        child.process, child.revived_at = self._spawn(child.command, child.log), time.monotonic()
 
     def _refuse_dead(self, child: _Child) -> None:
         code = child.process.poll()
@@ -247,7 +266,6 @@ class Supervisor:
                 break
             time.sleep(0.05)
         for child in self._children:
-            # The whole group: a server's own workers may outlive it and keep the port.
             _kill_group(child.process.pid)
             child.process.wait()
         self._servers.stop_all()

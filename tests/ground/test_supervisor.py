@@ -79,6 +79,11 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
+def beat_of(home: Path) -> int:
+    (pid,) = (pid for pid, line in processes_of(home).items() if " beat " in line)
+    return pid
+
+
 def wait_for(home: Path, is_right: object, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not is_right(processes_of(home)):  # type: ignore[operator]
@@ -115,15 +120,47 @@ class TestUp:
         assert processes_of(home_dir) == {}
 
     @pytest.mark.long
-    def test_ends_with_the_log_of_the_part_that_died(self, home_dir: Path) -> None:
+    def test_starts_a_part_again_and_ends_with_its_log_when_it_dies_twice(self, home_dir: Path) -> None:
         with running(home_dir, free_port()) as system:
-            (beat,) = (pid for pid, line in processes_of(home_dir).items() if " beat " in line)
-            os.kill(beat, signal.SIGKILL)
+            first = beat_of(home_dir)
+            os.kill(first, signal.SIGKILL)
+            wait_for(
+                home_dir, lambda found: any(" beat " in line for pid, line in found.items() if pid != first)
+            )
+            assert system.poll() is None
+
+            os.kill(beat_of(home_dir), signal.SIGKILL)
             assert system.wait(30) == 1
             assert system.stdout is not None
             told = system.stdout.read()
-        assert "The beat ended by itself" in told
+        assert "The beat ended by itself (exit code -9); it is started again." in told
+        assert told.count("The beat ended by itself") == 2
         assert "beat: Starting..." in told
+        assert processes_of(home_dir) == {}
+
+    @pytest.mark.long
+    def test_answers_again_after_the_web_server_gave_up(self, home_dir: Path) -> None:
+        port = free_port()
+        with running(home_dir, port) as system:
+            # The server and its worker.
+            (group,) = {
+                os.getpgid(pid) for pid, line in processes_of(home_dir).items() if " granian " in line
+            }
+            os.killpg(group, signal.SIGKILL)
+
+            def answers(_: object) -> bool:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                try:
+                    connection.request("GET", "/api/v1/monitoring/health/?live=1")
+                    return connection.getresponse().status == 200
+                except OSError:
+                    return False
+                finally:
+                    connection.close()
+
+            wait_for(home_dir, answers, 60)
+            system.send_signal(signal.SIGTERM)
+            assert system.wait(30) == 0
         assert processes_of(home_dir) == {}
 
     @pytest.mark.long
