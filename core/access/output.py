@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 Extra = tuple[str, ...]
 # SQL that selects whole rows, and its parameters.
 Compiled = tuple[str, tuple[Any, ...]]
-
-
 # What orjson writes as one record's JSON, and the columns asked for beside it.
 Document = tuple[Any, ...]
 

@@ -130,11 +130,13 @@ class EntityView:
 
     # --- input --------------------------------------------------------------------------------------------------
 
-    def read_input(self, document: Any, *, partial: bool, operation: str = "create") -> dict[str, Any]:
+    def read_input(
+        self, document: Any, *, partial: bool, operation: str = "create", comes_later: str = ""
+    ) -> dict[str, Any]:
         """A client's document as field name → value; `version` becomes the expected version.
 
-        `partial` leaves out what is not sent; otherwise a missing required field is a fault and the others are left to
-        their defaults. Raises: Invalid with every fault.
+        `partial` leaves out what is not sent; otherwise a missing required field is a fault, but for the one that the caller
+        fills in later, and the others are left to their defaults. Raises: Invalid with every fault.
         """
         if not isinstance(document, Mapping):
             raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
@@ -152,7 +154,7 @@ class EntityView:
             faults += [
                 Fault(name, "required", "This field is required.")
                 for name, field in self.fields.items()
-                if field.required and not field.read_only and name not in document
+                if field.required and not field.read_only and name not in document and name != comes_later
             ]
         if not faults:
             faults = self._unseen_references(values)

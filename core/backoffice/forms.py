@@ -286,7 +286,12 @@ class EntityForm(forms.ModelForm):
             except _BadJson:
                 self.add_error(name, "This is not JSON.")
         try:
-            self.values = self._read(document)
+            self.values = self.view.read_input(
+                document,
+                partial=not self.is_new,
+                operation="create" if self.is_new else "update",
+                comes_later=self.comes_with,
+            )
         except Invalid as refusal:
             self._place(refusal.faults)
         if not self.is_new and self.cleaned_data.get(VERSION):
@@ -296,20 +301,6 @@ class EntityForm(forms.ModelForm):
             if self.refusal_note or not self.refusal.faults:
                 self.add_error(None, self.refusal_note or self.refusal.detail)
         return self.cleaned_data
-
-    def _read(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Raises: Invalid."""
-        if not self.comes_with:
-            operation = "create" if self.is_new else "update"
-            return self.view.read_input(document, partial=not self.is_new, operation=operation)
-        missing = [
-            Fault(name, "required", "This field is required.")
-            for name, field in self.view.fields.items()
-            if field.required and not field.read_only and name not in {*document, self.comes_with}
-        ]
-        if missing:
-            raise Invalid(faults=missing)
-        return self.view.read_input(document, partial=True)
 
     def _place(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
