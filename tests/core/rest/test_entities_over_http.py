@@ -116,6 +116,18 @@ class TestRoles:
 
         assert (answer.status_code, answer.json()["code"]) == (400, code)
 
+    @pytest.mark.parametrize("length", ["x", "-1", "1e3", "1.0", "\u0663", "0x1", "+1"])
+    def test_refuse_a_length_that_is_no_number(self, acme: World, length: str) -> None:
+        answer = acme.client().post("/api/v1/roles/", {"name": "auditor"}, CONTENT_LENGTH=length)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_content_length")
+
+    @pytest.mark.parametrize("digits", [9, 18, 5_000])
+    def test_refuse_a_length_beyond_the_limit(self, acme: World, digits: int) -> None:
+        answer = acme.client().post("/api/v1/roles/", {"name": "auditor"}, CONTENT_LENGTH="9" * digits)
+
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
     def test_refuse_what_text_cannot_hold(self, acme: World) -> None:
         for name in ('{"name": "a\\u0000b"}', '{"name": "\\ud800"}'):
             answer = acme.client().post("/api/v1/roles/", name)
