@@ -47,7 +47,7 @@ JOB_POINTS = (
 BOUNDARY = "chaos"
 # The database is asked for after a second of it.
 OUTAGE_SECONDS = 2.5
-# Longer than the lease of a job and the sweep after it.
+# Longer than the lease of a job and the sweep after it, on a machine of common pace.
 SLOW_SECONDS = 3
 
 
@@ -403,9 +403,9 @@ def job_phase(run: Run) -> None:
         time.sleep(size.between * run.random.uniform(0.3, 1.0))
         run.suffer(name, fault)
     _redis_outage(run, run.health_in_outages)
-    # Also without a fault a job may outlast its lease.
-    _enqueue(run, size.jobs - share * len(faults))
     _work_until_hit(run, api)
+    # Also without a fault a job may outlast its lease, and now there are workers free to take it a second time.
+    _enqueue(run, size.jobs - share * len(faults))
     run.witness.fault("the last")
     run.figures["jobs"] = {"seconds": round(time.monotonic() - started, 1), "faults": len(faults) + 1}
 
@@ -479,7 +479,7 @@ def _enqueue(run: Run, count: int) -> None:
         slow = run.random.randrange(count) if count > 2 else None
         jobs = [
             NewJob(
-                {"pause": SLOW_SECONDS if number == slow else 0},
+                {"pause": SLOW_SECONDS * run.pace if number == slow else 0},
                 due_at=now + timedelta(milliseconds=50 * number),
             )
             for number in range(count)
