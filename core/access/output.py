@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,11 +25,11 @@ from core.tenancy import context
 if TYPE_CHECKING:
     from core.access.view import EntityView
 
-# Columns that may be selected beside the document (sort keys of a cursor); `<column>::text` for one as a text.
+# Fields that are wanted beside the document (sort keys of a cursor).
 Extra = tuple[str, ...]
 # SQL that selects whole rows, and its parameters.
 Compiled = tuple[str, tuple[Any, ...]]
-# What orjson writes as one record's JSON, and the columns asked for beside it.
+# What orjson writes as one record's JSON, and the values asked for beside it.
 Document = tuple[Any, ...]
 
 
@@ -50,11 +51,6 @@ def _conversions(
         for place, name in enumerate(names)
         if (convert := entity.fields[name].type.to_json) is not None
     )
-
-
-def _picked(name: str) -> str:
-    column, is_text, _ = name.partition("::text")
-    return f'p."{column}"{is_text}'
 
 
 class _WholeRow(models.Expression):
@@ -103,8 +99,8 @@ class Output:
     expand: tuple[str, ...] = ()
 
     def documents(self, queryset: QuerySet[Any], extra: Extra = ()) -> list[Document]:
-        """Each record of the queryset, in its order, as `(document for orjson, *extra columns)`; ids, times and decimals
-        among those columns as texts. One statement, plus one for each expanded relation."""
+        """Each record of the queryset, in its order, as `(document for orjson, *extra values)`; ids, times and decimals
+        among those values as texts. One statement, plus one for each expanded relation."""
         return self.documents_of(rows_of(queryset), extra)
 
     def documents_of(
@@ -115,22 +111,26 @@ class Output:
             return []
         inner, params = compiled
         entity, names = self.view.entity, self.fields
-        relations = tuple(entity.fields[name].column for name in self.expand)
-        picked = [*_values_sql(entity.name, names), *(_picked(name) for name in (*extra, *relations))]
+        selected = list(_values_sql(entity.name, names))
+        places = []
+        for value in _values_sql(entity.name, (*extra, *self.expand)):
+            if value not in selected:
+                selected.append(value)
+            places.append(selected.index(value))
         rows = connection.fetch_prepared(  # type: ignore[attr-defined]
-            f"SELECT {', '.join(picked) or 'NULL'} FROM ({inner}) p",
+            f"SELECT {', '.join(selected) or 'NULL'} FROM ({inner}) p",
             params,
-            last=last and not relations,
+            last=last and not self.expand,
             as_texts=True,
         )
-        return self._documents(rows, len(names) + len(extra))
+        return self._documents(rows, places[: len(extra)], places[len(extra) :])
 
     def texts(self, queryset: QuerySet[Any]) -> list[bytes]:
         """The JSON of each record."""
         return [orjson.dumps(row[0]) for row in self.documents(queryset)]
 
     def record(self, record_id: UUID, extra: Extra = (), *, last: bool = False) -> Document:
-        """The `(document, *extra columns)` of one record the actor sees, also from the recycle bin. `last` as above."""
+        """The `(document, *extra values)` of one record the actor sees, also from the recycle bin. `last` as above."""
         company_id = context.current().company_id
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
         named = tuple(record_id if value == _SOME_ID else value for value in params)
@@ -149,29 +149,25 @@ class Output:
                 return
             last = rows[-1][1]
 
-    def _documents(self, rows: list[tuple[Any, ...]], relations_at: int) -> list[Document]:
-        names, end = self.fields, len(self.fields)
-        conversions = _conversions(self.view.entity.name, names)
-        details = self._details(rows, relations_at)
-        documents = []
-        for row in rows:
-            document = dict(zip(names, row, strict=False))
-            for place, name, convert in conversions:
+    def _documents(
+        self, rows: list[tuple[Any, ...]], extra_at: list[int], relations_at: list[int]
+    ) -> list[Document]:
+        names = self.fields
+        documents = [dict(zip(names, row, strict=False)) for row in rows]
+        for place, name, convert in _conversions(self.view.entity.name, names):
+            for row, document in zip(rows, documents, strict=True):
                 if row[place] is not None:
                     document[name] = convert(row[place])
-            for place, (name, known) in enumerate(details, relations_at):
+        for name, place in zip(self.expand, relations_at, strict=True):
+            known = self._details(name, {row[place] for row in rows} - {None})
+            for row, document in zip(rows, documents, strict=True):
                 document[f"{name}_detail"] = known.get(row[place])
-            documents.append((document, *row[end:relations_at]))
-        return documents
+        return list(zip(documents, *(map(itemgetter(place), rows) for place in extra_at), strict=True))
 
-    def _details(
-        self, rows: list[tuple[Any, ...]], relations_at: int
-    ) -> list[tuple[str, dict[str, dict[str, Any]]]]:
-        """For each expanded relation the related records by id."""
-        details = []
-        for place, name in enumerate(self.expand, relations_at):
-            ids = {row[place] for row in rows} - {None}
-            related = self.view.related(name)
-            found = related.output().documents(related.records().filter(pk__in=ids), ("id",)) if ids else []
-            details.append((name, {record_id: document for document, record_id in found}))
-        return details
+    def _details(self, name: str, ids: set[str]) -> dict[str, dict[str, Any]]:
+        """The records behind a relation, by id."""
+        if not ids:
+            return {}
+        related = self.view.related(name)
+        found = related.output().documents(related.records().filter(pk__in=ids), ("id",))
+        return {record_id: document for document, record_id in found}

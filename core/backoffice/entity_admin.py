@@ -123,7 +123,7 @@ class EntityAdmin(OperationAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The record with the names of what it points to; None for what the person does not see."""
         seen = self.view_of(request)
-        among = with_computed(slim(seen.records(), seen), seen, seen.fields.values())
+        among = with_computed(slim(seen.records(), seen), seen.fields.values())
         try:
             record = seen.get(object_id, among)
         except NotFound:

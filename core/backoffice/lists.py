@@ -128,7 +128,7 @@ class EntityChangeList(ChangeList):
             found = self.view.search(found, self.query)
         if not self.query or ORDER_VAR in self.params:
             found = found.order_by(*self.get_ordering(request, found))
-        return with_computed(slim(found, self.view), self.view, self.columns)
+        return with_computed(slim(found, self.view), self.columns)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -191,7 +191,7 @@ def related_lists(admin: EntityAdmin, request: HttpRequest, record: Any) -> list
         if other is None:
             continue
         columns = [shown for shown in other.listed_fields(seen) if shown.name != item.name][:RELATED_COLUMNS]
-        records = with_computed(slim(seen.records().filter(**{item.name: record.pk}), seen), seen, columns)
+        records = with_computed(slim(seen.records().filter(**{item.name: record.pk}), seen), columns)
         rows = list(records.order_by(*other.get_ordering(request), "pk")[: RELATED_SHOWN + 1])
         attach_names(seen, rows, columns)
         cells = [Shown(shown, brief=True) for shown in columns]

@@ -21,7 +21,7 @@ from django.db.models.expressions import Expression
 from core.conditions.nodes import Check, Step, Tree, tests_of
 from core.conditions.operators import EQUALS, Test
 from core.conditions.schema import Every, Not, Some
-from core.entities.registry import Field
+from core.entities.computed import ComputedValue
 
 
 class InMemoryOnly(Exception):
@@ -55,24 +55,6 @@ def _behind(steps: tuple[Step, ...], predicate: Expression) -> Exists:
     step, *further = steps
     inner = _behind(tuple(further), predicate) if further else predicate
     return Exists(step.source.records().filter(Q(inner), pk=OuterRef(step.attribute)))
-
-
-class ComputedValue(Expression):
-    """A field that is no column but SQL over its row."""
-
-    def __init__(self, field: Field) -> None:
-        super().__init__(output_field=models.Field())
-        self.field_of_entity = field
-        self.row: Any = F("pk")
-
-    def get_source_expressions(self) -> list[Any]:
-        return [self.row]
-
-    def set_source_expressions(self, exprs: Any) -> None:
-        (self.row,) = exprs
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        return self.field_of_entity.sql_of(compiler.quote_name_unless_alias(self.row.alias)), []
 
 
 class Predicate(Expression):

@@ -96,6 +96,11 @@ class Field:
     def is_relation(self) -> bool:
         return self.kind in (Kind.RELATION, Kind.PERSON)
 
+    @property
+    def attribute(self) -> str:
+        """What querysets call it; they know of a computed one when they are told (`naming_computed`)."""
+        return self.column or self.name
+
     @cached_property
     def choice_values(self) -> tuple[str, ...]:
         return tuple(value for value, _ in self.choices)

@@ -1,16 +1,21 @@
-"""Rows behind a place in an ordered list: where a cursor goes on."""
+"""The order of a list, and the rows behind a place in it: where a cursor goes on."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from core.entities import Field
 from core.entities.kinds import BadValue
 
 # (field, descending), ended by the id.
 Ordering = tuple[tuple[Field, bool], ...]
+
+
+def order(field: Field, descending: bool) -> Any:
+    value = F(field.attribute)
+    return value.desc() if descending else value.asc()
 
 
 def typed(field: Field, value: str | None) -> Any:
@@ -30,11 +35,12 @@ def after(ordering: Ordering, values: tuple[str | None, ...], backwards: bool) -
 
 
 def behind(ordering: Ordering, values: tuple[Any, ...], backwards: bool) -> Q:
-    """Rows behind the place. PostgreSQL sorts nulls as if larger than everything."""
+    """Rows behind the place, of a queryset that knows the computed ones of the fields. PostgreSQL sorts nulls as if larger
+    than everything."""
     further, equal = Q(pk__in=[]), Q()
     bound = Q()
     for place, ((field, descending), value) in enumerate(zip(ordering, values, strict=True)):
-        column = field.column
+        column = field.attribute
         down = descending != backwards
         if value is None:
             later = Q(**{f"{column}__isnull": False}) if down else Q(pk__in=[])

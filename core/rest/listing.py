@@ -17,14 +17,15 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from core.access import EntityView, UnknownField
 from core.access.output import Document, Output
 from core.conditions.params import parse_params
 from core.entities import Field
+from core.entities.computed import naming_computed
 from core.kernel.errors import Fault, Invalid, NotFound
-from core.rest.keyset import after
+from core.rest.keyset import after, order
 from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
 
 DEFAULT_PAGE_SIZE = 50
@@ -71,15 +72,20 @@ class ListQuery:
 
     def plain_key(self) -> PlainKey:
         """What the query of a plain list depends on."""
-        ordering = tuple((field.column, descending) for field, descending in self.ordering)
+        ordering = tuple((field.name, descending) for field, descending in self.ordering)
         return self.view.entity.name, self.view.actor.company_id, settings.TENANCY_LOCKS, ordering
 
     def queryset(self, records: QuerySet[Any] | None = None) -> QuerySet[Any]:
         """The records asked for, in order, without paging."""
-        found = (self.view.records() if records is None else records).filter(self.filters)
+        found = self.unordered(records)
         if self.search:
             return self.view.search(found, self.search)
-        return found.order_by(*(_order(field, descending) for field, descending in self.ordering))
+        return found.order_by(*(order(field, descending) for field, descending in self.ordering))
+
+    def unordered(self, records: QuerySet[Any] | None = None) -> QuerySet[Any]:
+        """The records that the conditions let through."""
+        found = self.view.records() if records is None else records
+        return naming_computed(found.filter(self.filters), (field for field, _ in self.ordering))
 
 
 @dataclass(frozen=True)
@@ -178,11 +184,6 @@ def _read_ordering(text: str, view: EntityView) -> tuple[tuple[Field, bool], ...
     return tuple(chosen)
 
 
-def _order(field: Field, descending: bool) -> Any:
-    expression = F(field.column)
-    return expression.desc() if descending else expression.asc()
-
-
 # --- cursors -------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +195,8 @@ def _signer(view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> signi
 
 @lru_cache(maxsize=1024)
 def _salted(salt: str) -> signing.Signer:
-    return signing.Signer(salt=salt)
+    # Told from the signature by what needs no quoting in a URL.
+    return signing.Signer(salt=salt, sep="~")
 
 
 def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool], ...]) -> Cursor:
@@ -210,8 +212,9 @@ def _read_cursor(text: str, view: EntityView, ordering: tuple[tuple[Field, bool]
     return Cursor(tuple(values), bool(backwards))
 
 
-def _write_cursor(query: ListQuery, values: Iterable[str | None], backwards: bool) -> str:
-    return _signer(query.view, query.ordering).sign_object([int(backwards), *values])
+def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> str:
+    texts = [value if value is None else str(value) for value in values]
+    return _signer(query.view, query.ordering).sign_object([int(backwards), *texts])
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
         count, exact = count_of(queryset)
 
     def link(page: int) -> str:
-        return _link(base_url, pairs, {"page": str(page)})
+        return _link(base_url, pairs, "page", str(page))
 
     head = {
         "count": count,
@@ -304,8 +307,7 @@ def _fetch(sql: str, params: tuple[Any, ...], *, prepare: bool = True) -> list[t
 def _cursor_page(
     query: ListQuery, cursor: Cursor, base_url: str, pairs: Pairs, records: QuerySet[Any] | None
 ) -> Page:
-    # As texts: a cursor carries them so, and turning each row's times into Python's takes longer than reading the page.
-    columns = tuple(f"{field.column}::text" for field, _ in query.ordering)
+    names = tuple(field.name for field, _ in query.ordering)
     compiled = None
     if records is None and query.is_plain:
         if cursor.values:
@@ -315,15 +317,15 @@ def _cursor_page(
         else:
             compiled = plain_rows(*query.plain_key(), 0, query.page_size + 1)
     if compiled is not None:
-        rows = query.output.documents_of(compiled, columns, last=True)
+        rows = query.output.documents_of(compiled, names, last=True)
     else:
-        found = (query.view.records() if records is None else records).filter(query.filters)
+        found = query.unordered(records)
         if cursor.values:
             found = found.filter(after(query.ordering, cursor.values, cursor.backwards))
         found = found.order_by(
-            *(_order(field, descending != cursor.backwards) for field, descending in query.ordering)
+            *(order(field, descending != cursor.backwards) for field, descending in query.ordering)
         )
-        rows = query.output.documents(found[: query.page_size + 1], columns)
+        rows = query.output.documents(found[: query.page_size + 1], names)
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     if cursor.backwards:
@@ -332,7 +334,7 @@ def _cursor_page(
     has_previous = bool(rows) and (more if cursor.backwards else bool(cursor.values))
 
     def link(row: tuple[Any, ...], backwards: bool) -> str:
-        return _link(base_url, pairs, {"cursor": _write_cursor(query, row[1:], backwards)})
+        return _link(base_url, pairs, "cursor", _write_cursor(query, row[1:], backwards))
 
     head = {
         "next": link(rows[-1], False) if has_next else None,
@@ -341,9 +343,10 @@ def _cursor_page(
     return _page(head, rows)
 
 
-def _link(base_url: str, pairs: Pairs, changes: dict[str, str]) -> str:
-    kept = tuple((name, value) for name, value in pairs if name not in changes)
-    return f"{base_url}?{'&'.join(filter(None, (_encoded(kept), urlencode(changes))))}"
+def _link(base_url: str, pairs: Pairs, name: str, value: str) -> str:
+    """The same request with another `value`, which needs no quoting."""
+    kept = tuple(pair for pair in pairs if pair[0] != name)
+    return f"{base_url}?{_encoded(kept)}{'&' if kept else ''}{name}={value}"
 
 
 @lru_cache(maxsize=1024)

@@ -21,7 +21,7 @@ class ApiPathMiddleware:
         path = request.path_info
         if path.startswith(API):
             rest = path.removeprefix(API)
-            if rest and not rest.startswith("v") and not rest[1:2].isdigit():
+            if rest and not (rest.startswith("v") and rest[1:2].isdigit()):
                 moved = HttpResponse(status=308)
                 moved["Location"] = CURRENT + request.get_full_path().removeprefix(API)
                 return moved

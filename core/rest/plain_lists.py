@@ -12,16 +12,17 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from core.access import EntityView
 from core.access.output import Compiled, rows_of
 from core.entities import entities
+from core.entities.computed import naming_computed
 from core.entities.kinds import Kind
-from core.rest.keyset import Ordering, behind, typed
+from core.rest.keyset import Ordering, behind, order, typed
 from core.tenancy.actors import system_actor
 
-# Column, descending.
+# Field, descending.
 _Ordering = tuple[tuple[str, bool], ...]
 # Entity, company, the locks that hold, order.
 PlainKey = tuple[str, UUID, frozenset[str], _Ordering]
@@ -34,8 +35,10 @@ def counting(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
 
 
 def _plain_queryset(entity: str, company_id: UUID, ordering: _Ordering) -> QuerySet[Any]:
-    columns = (F(column).desc() if descending else F(column).asc() for column, descending in ordering)
-    return EntityView(entities[entity], system_actor(company_id)).records().order_by(*columns)
+    fields = entities[entity].fields
+    records = EntityView(entities[entity], system_actor(company_id)).records()
+    known = naming_computed(records, (fields[name] for name, _ in ordering))
+    return known.order_by(*(order(fields[name], descending) for name, descending in ordering))
 
 
 @lru_cache(maxsize=4096)
@@ -57,12 +60,9 @@ def plain_rows_behind(
 ) -> Compiled | None:
     """The rows behind a cursor in a plain list; none where it is ordered by other values than times and ids."""
     values = [typed(field, text) for (field, _), text in zip(ordering, texts, strict=True)]
-    fields = tuple(field.name for field, _ in ordering)
-    if any(type(value) not in _STAND_INS for value in values) or not entities[key[0]].fields.keys() >= {
-        *fields
-    }:
+    if any(type(value) not in _STAND_INS for value in values):
         return None
-    sql, params = _plain_template(*key, fields, backwards, limit)
+    sql, params = _plain_template(*key, backwards, limit)
     given = {_STAND_INS[type(value)](place): value for place, value in enumerate(values)}
     return sql, tuple(given.get(param, param) for param in params)
 
@@ -73,15 +73,14 @@ def _plain_template(
     company_id: UUID,
     locks: frozenset[str],
     ordering: _Ordering,
-    names: tuple[str, ...],
     backwards: bool,
     limit: int,
 ) -> Compiled:
-    fields = [entities[entity].fields[name] for name in names]
+    fields = [entities[entity].fields[name] for name, _ in ordering]
     kinds = {Kind.DATETIME: datetime}
     stand_ins = tuple(_STAND_INS[kinds.get(field.kind, UUID)](place) for place, field in enumerate(fields))
     asked = tuple((field, descending) for field, (_, descending) in zip(fields, ordering, strict=True))
-    turned = tuple((column, descending != backwards) for column, descending in ordering)
+    turned = tuple((name, descending != backwards) for name, descending in ordering)
     found = _plain_queryset(entity, company_id, turned).filter(behind(asked, stand_ins, backwards))
     compiled = rows_of(found[:limit])
     assert compiled is not None  # noqa: S101 - there is always something behind a time or an id

@@ -134,3 +134,19 @@ class TestFilters:
             for order in ("1", "-1")
         ]
         assert names == [["cold", "hot", "warm"], ["warm", "hot", "cold"]]
+
+    @pytest.mark.parametrize("entity", entities, ids=lambda entity: entity.name)
+    def test_order_by_every_column_that_can_be(self, entity, acme, leads, office):
+        """Also by a value that is no column of the table, such as a deal's days in its stage."""
+        client = office(acme)
+        found = client.get(url(entity.model, "changelist")).context["cl"]
+        shown = {
+            column.__name__: place for place, column in enumerate(found.list_display) if callable(column)
+        }
+        sortable = {name for name, field in entity.fields.items() if field.sortable} & {*shown}
+        assert sortable
+        for name in sortable:
+            for sign in ("", "-"):
+                answer = client.get(url(entity.model, "changelist") + f"?o={sign}{shown[name]}")
+                assert answer.status_code == 200, name
+                assert [*answer.context["cl"].get_ordering_field_columns()] == [shown[name]], name

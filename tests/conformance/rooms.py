@@ -34,7 +34,7 @@ CANARY = re.compile(r"canary.?b|globex|\b1000000\d\d\d\b|2091-03-04", re.IGNOREC
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NOISE = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
-    (re.compile(r"cursor=[\w.:%-]+"), "cursor=<cursor>"),
+    (re.compile(r"cursor=[\w.:%~-]+"), "cursor=<cursor>"),
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "<token>"),
     (re.compile(r"atr_[a-z0-9]+(\.[\w-]+)?"), "<key>"),
     (re.compile(r'"correlation_id": ?"[^"]*"'), '"correlation_id":""'),

@@ -177,7 +177,8 @@ QUERIES = [
     "cursor=%00",
     "cursor=W10:1:x",
     "cursor=eyJ:eyJ:eyJ",
-    "cursor=.eJw:1:x",
+    "cursor=eyJ~eyJ~eyJ",
+    "cursor=.eJw~x",
     "cursor=a&cursor=b",
     "cursor=x&page=1",
     "cursor=x&search=y",
@@ -458,15 +459,15 @@ class TestCursors:
             # The last character of a signature has bits that mean nothing.
             for place in range(0, len(cursor) - 1, 5)
         ]
-        head, signature = cursor.split(":")
+        head, signature = cursor.split("~")
         altered += [
             cursor[:-3],
             f"{cursor}AAAA",
-            f"{head}::{signature}",
-            f"{signature}:{head}",
+            f"{head}~~{signature}",
+            f"{signature}~{head}",
             head,
-            f":{signature}",
-            f"{head}:x",
+            f"~{signature}",
+            f"{head}~x",
         ]
         for text in altered:
             answer = rooms.send(call.asking(cursor=text))

@@ -1,9 +1,12 @@
-"""A list takes the same number of statements for one record as for many, with every relation inlined too."""
+"""A list takes the same number of statements for one record as for many, with every relation inlined too, and is walked
+in every order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.db import connection, transaction
@@ -12,7 +15,7 @@ from core.access.output import Output
 from core.entities import Entity, entities
 from tests.conformance.calls import control, new_document
 from tests.conformance.operations import Operation, operations
-from tests.conformance.rooms import Rooms
+from tests.conformance.rooms import Call, Rooms
 
 MANY = 15
 
@@ -75,6 +78,38 @@ class TestLists:
         monkeypatch.setattr(Output, "documents", greedy)
         with pytest.raises(AssertionError):
             self.test_take_a_constant_number_of_statements(lists()[0], crowd)
+
+
+class TestCursors:
+    @pytest.mark.parametrize("operation", lists(), ids=lambda operation: operation.name)
+    def test_walk_in_every_order_there_and_back(self, operation: Operation, crowd: Rooms) -> None:
+        """As the numbered page has it, whether the fields of the order are shown or not."""
+        entity = operation.entity
+        assert entity is not None
+        _ids(entity, crowd)
+        call = control(operation, crowd.acme)
+        sortable = [name for name, item in entity.fields.items() if item.sortable]
+        for place, name in enumerate(sortable):
+            order = f"-{name}" if place % 2 else name
+            asked = call.asking(ordering=order, **({} if place % 4 < 2 else {"fields": "id"}))
+            whole = crowd.send(asked.asking(page_size="500"))
+            assert whole.ok, whole.text
+            ids = [record["id"] for record in whole.json()["results"]]
+            there, back = [], []
+            page = crowd.send(asked.asking(page_size="6", cursor="")).json()
+            there.append([record["id"] for record in page["results"]])
+            while page["next"]:
+                page = crowd.send(_followed(call, page["next"])).json()
+                there.append([record["id"] for record in page["results"]])
+            while page["previous"]:
+                page = crowd.send(_followed(call, page["previous"])).json()
+                back.append([record["id"] for record in page["results"]])
+            assert [*chain.from_iterable(there)] == ids, order
+            assert back == there[-2::-1], order
+
+
+def _followed(call: Call, link: str) -> Call:
+    return replace(call, query=tuple(parse_qsl(urlsplit(link).query, keep_blank_values=True)))
 
 
 class TestBulk:

@@ -80,6 +80,17 @@ class TestComputedValues:
         assert [item["id"] for item in stale] == [str(deal.pk)]
         assert client.get(f"/api/v1/deals/{fresh.pk}/").json()["is_stale"] is False
 
+    @pytest.mark.parametrize("shape", ["page_size=500", "cursor="])
+    @pytest.mark.parametrize("condition", ["", "&status=open"])
+    def test_order_a_list(self, acme, globex, shape, condition):
+        with acme.acting() as actor:
+            for days in (3, 40, 7):
+                make_deal(actor, now=timezone.now() - timedelta(days=days, hours=1))
+        client = acme.client()
+        for order, shown in (("days_in_stage", [3, 7, 40]), ("-days_in_stage", [40, 7, 3])):
+            answer = client.get(f"/api/v1/deals/?ordering={order}&{shape}{condition}").json()
+            assert [item["days_in_stage"] for item in answer["results"]] == shown
+
     def test_of_a_task_that_is_late(self, acme, globex):
         now = timezone.now()
         with acme.acting() as actor:

@@ -134,6 +134,30 @@ class TestRoles:
             assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "invalid_characters")
 
 
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("given", "moved"),
+        [
+            ("/api/roles/?page_size=1", "/api/v1/roles/?page_size=1"),
+            ("/api/a1/", "/api/v1/a1/"),
+            ("/api/views/", "/api/v1/views/"),
+        ],
+    )
+    def test_without_a_version_lead_to_the_current_one(self, acme: World, given: str, moved: str) -> None:
+        answer = acme.client().post(given, {}, content_type="application/json")
+
+        assert (answer.status_code, answer["Location"]) == (308, moved)
+
+    def test_of_another_version_are_not_there(self, acme: World) -> None:
+        answer = acme.client().get("/api/v9/roles/")
+
+        assert answer.status_code == 404
+        assert answer["Content-Type"] == "application/problem+json"
+
+    def test_may_leave_out_the_closing_slash(self, acme: World) -> None:
+        assert acme.client().get("/api/v1/roles").json() == acme.client().get("/api/v1/roles/").json()
+
+
 class TestBulk:
     def test_answers_for_each_row(self, acme: World) -> None:
         client = acme.client()
