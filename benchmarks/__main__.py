@@ -15,7 +15,7 @@ def main() -> None:
     )
     parser.add_argument("goals", nargs="*", metavar="GOAL", help="G4, G5, …; all when none is named")
     parser.add_argument(
-        "--seconds", type=float, default=2, help="how long each server is asked in each round"
+        "--seconds", type=float, default=1, help="how long each server is asked in each round"
     )
     options = parser.parse_args()
     _enter_home()

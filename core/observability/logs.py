@@ -3,6 +3,7 @@
 Settings name `configure` as `LOGGING_CONFIG`; Django calls it once with `LOGGING`.
 """
 
+import logging
 import logging.config
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
@@ -32,6 +33,11 @@ def configure(options: Mapping[str, str]) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_as_json),
         ]
+        # Not looked for, since no line says them: process, thread and place in the code ("Optimization" in Python's
+        # logging how-to).
+        logging.logProcesses = logging.logMultiprocessing = False
+        logging.logThreads = False
+        logging._srcfile = None
     else:
         # Without the rich traceback, which prints the values of local variables.
         plain = structlog.dev.plain_traceback
