@@ -242,7 +242,7 @@ class Shown:
         self.brief = brief
         self.__name__ = field.name
         self.short_description = field.label
-        self.admin_order_field = (field.column or _attribute(field)) if field.sortable else None
+        self.admin_order_field = (field.column or ComputedValue(field)) if field.sortable else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Shown) and other.__name__ == self.__name__

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from core.backoffice import lists
+from core.backoffice.entity_admin import EntityAdmin
 from core.entities import entities
 from core.rest import listing
 from crm.models import Account, Deal, Lead
@@ -136,17 +137,13 @@ class TestFilters:
         assert names == [["cold", "hot", "warm"], ["warm", "hot", "cold"]]
 
     @pytest.mark.parametrize("entity", entities, ids=lambda entity: entity.name)
-    def test_order_by_every_column_that_can_be(self, entity, acme, leads, office):
+    def test_order_by_every_field_that_can_be_a_column(self, entity, acme, leads, office, monkeypatch):
         """Also by a value that is no column of the table, such as a deal's days in its stage."""
+        fields = [field for field in entity.fields.values() if field.sortable]
+        monkeypatch.setattr(EntityAdmin, "listed_fields", lambda *_: fields)
         client = office(acme)
-        found = client.get(url(entity.model, "changelist")).context["cl"]
-        shown = {
-            column.__name__: place for place, column in enumerate(found.list_display) if callable(column)
-        }
-        sortable = {name for name, field in entity.fields.items() if field.sortable} & {*shown}
-        assert sortable
-        for name in sortable:
-            for sign in ("", "-"):
-                answer = client.get(url(entity.model, "changelist") + f"?o={sign}{shown[name]}")
-                assert answer.status_code == 200, name
-                assert [*answer.context["cl"].get_ordering_field_columns()] == [shown[name]], name
+        for place, field in enumerate(fields, 1):
+            sign = "-" if place % 2 else ""
+            answer = client.get(url(entity.model, "changelist") + f"?o={sign}{place}")
+            assert answer.status_code == 200, field.name
+            assert [*answer.context["cl"].get_ordering_field_columns()] == [place], field.name
