@@ -24,9 +24,10 @@ from core.backoffice.forms import Control, EntityForm, form_class
 from core.backoffice.history import last_change_by_others, read_history
 from core.backoffice.inlines import EntityInline
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
-from core.backoffice.values import Shown, attach_names, name_of, slim, title_fields, with_computed
+from core.backoffice.values import Shown, attach_names, name_of, slim, title_fields
 from core.backoffice.writing import OperationAdmin
 from core.entities import Field
+from core.entities.computed import with_computed
 from core.entities.kinds import Kind
 from core.kernel.errors import DomainError, NotFound, Stale
 

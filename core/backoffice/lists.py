@@ -23,9 +23,10 @@ from django.utils import timezone
 from unfold.views import ChangeList
 
 from core.access import EntityView
-from core.backoffice.values import attach_names, names_of, slim, with_computed
+from core.backoffice.values import attach_names, names_of, slim
 from core.conditions.params import parse_params
 from core.entities import Field, entities
+from core.entities.computed import with_computed
 from core.entities.kinds import BadValue, Kind
 from core.kernel.errors import Invalid
 from core.rest.listing import MAX_OFFSET, count_of
@@ -126,9 +127,10 @@ class EntityChangeList(ChangeList):
             found = found.filter(condition.to_q(now=timezone.now()))
         if self.query:
             found = self.view.search(found, self.query)
+        found = with_computed(slim(found, self.view), self.columns)
         if not self.query or ORDER_VAR in self.params:
             found = found.order_by(*self.get_ordering(request, found))
-        return with_computed(slim(found, self.view), self.columns)
+        return found
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

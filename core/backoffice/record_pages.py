@@ -21,9 +21,9 @@ from core.backoffice.values import (
     record_url,
     slim,
     value_of,
-    with_computed,
 )
 from core.entities import Field, entities
+from core.entities.computed import with_computed
 from core.entities.kinds import Kind
 
 if TYPE_CHECKING:

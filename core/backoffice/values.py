@@ -23,7 +23,6 @@ from django.utils.html import format_html, format_html_join
 
 from core.access import EntityView, view
 from core.entities import Entity, Field, entities
-from core.entities.computed import ComputedValue
 from core.entities.kinds import Kind
 from core.tenancy.actors import Actor
 
@@ -190,20 +189,9 @@ def slim(records: QuerySet[Any], seen: EntityView) -> QuerySet[Any]:
     return records.defer("search_vector") if "search_vector" in columns else records
 
 
-def _attribute(field: Field) -> str:
-    """Where a record carries a value that is no column."""
-    return f"shown_{field.name}"
-
-
-def with_computed(records: QuerySet[Any], fields: Iterable[Field]) -> QuerySet[Any]:
-    """The records with the values that are no columns, for `value_of`."""
-    computed = {_attribute(field): ComputedValue(field) for field in fields if field.sql}
-    return records.annotate(**computed) if computed else records
-
-
 def value_of(record: Any, field: Field) -> Any:
     if field.sql:
-        return getattr(record, _attribute(field), None)
+        return getattr(record, field.attribute, None)
     return getattr(record, record._meta.get_field(field.name).attname)
 
 
@@ -242,7 +230,7 @@ class Shown:
         self.brief = brief
         self.__name__ = field.name
         self.short_description = field.label
-        self.admin_order_field = (field.column or ComputedValue(field)) if field.sortable else None
+        self.admin_order_field = field.attribute if field.sortable else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Shown) and other.__name__ == self.__name__

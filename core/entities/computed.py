@@ -31,7 +31,7 @@ class ComputedValue(Expression):
         return sql.replace("%", "%%"), []
 
 
-def naming_computed(records: QuerySet[Any], fields: Iterable[Field]) -> QuerySet[Any]:
-    """The records, whose computed `fields` can be ordered and compared by as `Field.attribute` says."""
+def with_computed(records: QuerySet[Any], fields: Iterable[Field]) -> QuerySet[Any]:
+    """The records with the computed ones of the fields as `Field.attribute`, to be read, ordered and compared by."""
     computed = {field.attribute: ComputedValue(field) for field in fields if field.sql}
-    return records.alias(**computed) if computed else records
+    return records.annotate(**computed) if computed else records

@@ -98,7 +98,7 @@ class Field:
 
     @property
     def attribute(self) -> str:
-        """What querysets call it; they know of a computed one when they are told (`naming_computed`)."""
+        """What a queryset and its records call the value; a computed one after `with_computed`."""
         return self.column or self.name
 
     @cached_property

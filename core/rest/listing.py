@@ -23,7 +23,7 @@ from core.access import EntityView, UnknownField
 from core.access.output import Document, Output
 from core.conditions.params import parse_params
 from core.entities import Field
-from core.entities.computed import naming_computed
+from core.entities.computed import with_computed
 from core.kernel.errors import Fault, Invalid, NotFound
 from core.rest.keyset import after, order
 from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
@@ -85,7 +85,7 @@ class ListQuery:
     def unordered(self, records: QuerySet[Any] | None = None) -> QuerySet[Any]:
         """The records that the conditions let through."""
         found = self.view.records() if records is None else records
-        return naming_computed(found.filter(self.filters), (field for field, _ in self.ordering))
+        return with_computed(found.filter(self.filters), (field for field, _ in self.ordering))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from core.access import EntityView
 from core.access.output import Compiled, rows_of
 from core.entities import entities
-from core.entities.computed import naming_computed
+from core.entities.computed import with_computed
 from core.entities.kinds import Kind
 from core.rest.keyset import Ordering, behind, order, typed
 from core.tenancy.actors import system_actor
@@ -37,7 +37,7 @@ def counting(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
 def _plain_queryset(entity: str, company_id: UUID, ordering: _Ordering) -> QuerySet[Any]:
     fields = entities[entity].fields
     records = EntityView(entities[entity], system_actor(company_id)).records()
-    known = naming_computed(records, (fields[name] for name, _ in ordering))
+    known = with_computed(records, (fields[name] for name, _ in ordering))
     return known.order_by(*(order(fields[name], descending) for name, descending in ordering))
 
 
