@@ -62,6 +62,14 @@ def rooms(_one_transaction: None) -> Rooms:
     return made
 
 
+@pytest.fixture
+def crowd(rooms: Rooms) -> Iterator[Rooms]:
+    """The companies, whose records a test may add to."""
+    with transaction.atomic():
+        yield rooms
+        transaction.set_rollback(True)
+
+
 def _use_idempotency_key(made: Rooms) -> None:
     """The neighbor's answer is kept under the very principal that will ask for it."""
     with system_context("an answer kept for the neighbor"), connection.cursor() as cursor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -109,8 +109,14 @@ def operations() -> tuple[Operation, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def every_operation() -> Any:
-    """A parametrization over all of them, by name."""
+def every_operation(among: Sequence[Operation] | None = None) -> Any:
+    """A parametrization over all of them, or those given, by name."""
     import pytest
 
-    return pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.name)
+    chosen = operations() if among is None else among
+    return pytest.mark.parametrize("operation", chosen, ids=lambda operation: operation.name)
+
+
+def lists() -> list[Operation]:
+    """The lists of entities."""
+    return [operation for operation in operations() if operation.entity and operation.action == "list"]

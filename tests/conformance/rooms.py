@@ -22,11 +22,15 @@ from django.db import connection, transaction
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 
+from core.access import view
+from core.entities import Entity, entities
 from core.tenancy.context import system_context
 from tests.conformance.operations import Operation
 from tests.factories.records import Marks, Stock
 from tests.worlds import ApiClient
 
+# How many records of a kind a full list has.
+MANY = 15
 ACME = Marks("Acme", 11_000, "2026-06-30")
 # Each text, number and day of theirs can be told wherever it turns up.
 GLOBEX = Marks("CANARY-B", 1_000_000_000, "2091-03-04")
@@ -187,6 +191,16 @@ class Rooms:
             )
             transaction.set_rollback(True)
         return found
+
+    def fill(self, entity: Entity) -> list[str]:
+        """Up to `MANY` more records of ours; the ids of these, or of those that were there if none can be made."""
+        with self.acme.world.acting() as actor:
+            if entity.name in self.acme.chosen:
+                return [str(made) for made in self.acme.make(entity, MANY)]
+            if entity.name == "deal_stage_history":
+                self.acme.make(entities["deal"], MANY)
+                return [str(key) for key in view(entity, actor).records().values_list("pk", flat=True)]
+        return [str(key) for key in self.acme.records[entity.name]]
 
     # --- the neighbor -----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from core.entities.kinds import MAX_LONG_TEXT, Kind
 from core.rest import parsing, viewsets
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from tests.conformance.calls import control
-from tests.conformance.operations import Operation, every_operation, operations
+from tests.conformance.operations import Operation, every_operation, lists, operations
 from tests.conformance.rooms import Answer, Call, Rooms
 
 BODIES: dict[str, str | bytes] = {
@@ -177,6 +177,7 @@ QUERIES = [
     "cursor=%00",
     "cursor=W10:1:x",
     "cursor=eyJ:eyJ:eyJ",
+    "cursor=.eJw:1:x",
     "cursor=eyJ~eyJ~eyJ",
     "cursor=.eJw~x",
     "cursor=a&cursor=b",
@@ -420,11 +421,7 @@ FILTERED = [
 
 
 class TestFilters:
-    @pytest.mark.parametrize(
-        "operation",
-        [item for item in operations() if item.entity and item.action == "list"],
-        ids=lambda operation: operation.name,
-    )
+    @every_operation(lists())
     def test_take_any_operator_and_any_value(self, operation: Operation, rooms: Rooms, share: int) -> None:
         call = control(operation, rooms.acme)
         assert operation.entity is not None
@@ -442,11 +439,7 @@ class TestFilters:
 
 
 class TestCursors:
-    @pytest.mark.parametrize(
-        "operation",
-        [item for item in operations() if item.entity and item.action == "list"],
-        ids=lambda operation: operation.name,
-    )
+    @every_operation(lists())
     def test_that_were_altered_are_refused(self, operation: Operation, rooms: Rooms) -> None:
         call = control(operation, rooms.acme)
         first = rooms.send(call.asking(cursor="", page_size="1"))
