@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 ROUNDS = 5
-# Of what takes a second: a machine that others share changes its mood within seconds.
-MANY_ROUNDS = 15
+# For requests, a second each: a machine that others share changes its mood within seconds.
+REQUEST_ROUNDS = 15
 
 
 def interleaved(
