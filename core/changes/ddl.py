@@ -45,9 +45,9 @@ CREATE INDEX IF NOT EXISTS changelog_id ON core_changelog USING brin (id);
 """
 
 FUNCTIONS = """
--- The context row of this transaction, made at its first change.
-CREATE OR REPLACE FUNCTION app_context(company uuid) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- The context row of this transaction, made at its first change. Only the functions below and the triggers may call it;
+-- they run as the owner and set the search path.
+CREATE OR REPLACE FUNCTION app_context(company uuid) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   known text := current_setting('app.context_id', true);
   facts jsonb := coalesce(nullif(current_setting('app.context', true), ''), '{}')::jsonb;
@@ -61,7 +61,7 @@ BEGIN
     coalesce(facts->>'user_agent', ''), coalesce(facts->>'correlation_id', ''), coalesce(facts->>'reason', ''),
     (facts->>'cause')::bigint)
   RETURNING id INTO made;
-  PERFORM set_config('app.context_id', made::text, true);
+  known := set_config('app.context_id', made::text, true);
   RETURN made;
 END $$;
 
@@ -193,29 +193,21 @@ CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 -- A plan made for one row would join 20,000 rows row by row.
 SET enable_nestloop = off AS $$
-DECLARE company uuid; context bigint;
 BEGIN
+  -- The context is asked for once, and only when there is something to log.
   IF TG_OP = 'INSERT' THEN
-    SELECT company_id INTO company FROM new_rows LIMIT 1;
-    IF NOT FOUND THEN RETURN NULL; END IF;
-    context := app_context(company);
     INSERT INTO core_changelog (company_id, action, entity_type, entity_id, context_id)
-    SELECT company_id, 'create', '{kind}', id, context FROM new_rows;
+    SELECT company_id, 'create', '{kind}', id, (SELECT app_context(company_id) FROM new_rows LIMIT 1) FROM new_rows;
   ELSIF TG_OP = 'UPDATE' THEN
-    SELECT company_id INTO company FROM new_rows LIMIT 1;
-    IF NOT FOUND THEN RETURN NULL; END IF;
-    context := app_context(company);
     INSERT INTO core_changelog (company_id, action, entity_type, entity_id, changed_fields, old_values, new_values, context_id)
     SELECT n.company_id, {action}, '{kind}', n.id, array_remove(ARRAY[{names}]::text[], NULL),
-      {document("o")}, {document("n")}, context
+      {document("o")}, {document("n")}, (SELECT app_context(company_id) FROM new_rows LIMIT 1)
     FROM new_rows n JOIN old_rows o ON o.id = n.id
     WHERE {changed};
   ELSE
-    SELECT company_id INTO company FROM old_rows LIMIT 1;
-    IF NOT FOUND THEN RETURN NULL; END IF;
-    context := app_context(company);
     INSERT INTO core_changelog (company_id, action, entity_type, entity_id, old_values, context_id)
-    SELECT company_id, {gone}, '{kind}', id, to_jsonb(o), context FROM old_rows o;
+    SELECT company_id, {gone}, '{kind}', id, to_jsonb(o), (SELECT app_context(company_id) FROM old_rows LIMIT 1)
+    FROM old_rows o;
   END IF;
   RETURN NULL;
 END $$;

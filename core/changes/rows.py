@@ -91,6 +91,10 @@ class Rows:
                 *(f'"{c}" {types[c]}' for c in columns),
             ]
         )
+        if len(documents) == 1:
+            # The planner knows that this is one row; of the elements of an array it expects a hundred.
+            sql = f"SELECT 0 AS ord, x.* FROM jsonb_to_record(%s::jsonb) AS x({shape})"
+            return cls(sql, (to_json(documents[0]),), columns, 1, versioned)
         sql = (
             "SELECT (e.place - 1)::int AS ord, x.*" + (", e.doc" if sparse else "") + " "
             "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS e(doc, place) "

@@ -299,7 +299,8 @@ def _insert_sql(
     listed = ", ".join(f'"{name}"' for name in columns)
     # Materialized, so that a rule's look-up compares an index with a value: below row-level security an expression
     # (coalesce, for one) might leak, and only the company would be left to look up by.
-    nothing = f'LEFT JOIN (SELECT * FROM "{table}" WHERE false) o ON true'
+    blank = ", ".join(f'NULL::{sql_type} AS "{name}"' for name, sql_type in types.items())
+    nothing = f"CROSS JOIN LATERAL (SELECT {blank}) o"
     return f"""
 WITH base AS MATERIALIZED (SELECT r AS candidate FROM ({_numbered(relation)}) r),
 completed AS MATERIALIZED (

@@ -25,6 +25,7 @@ LEAKPROOF_FUNCTIONS = (
     "texticlike(text, text)",
     "jsonb_contains(jsonb, jsonb)",
     "arraycontains(anyarray, anyarray)",
+    "lower(text)",
     "numeric_eq(numeric, numeric)",
     "numeric_lt(numeric, numeric)",
     "numeric_le(numeric, numeric)",

@@ -26,6 +26,7 @@ ALTER FUNCTION pg_catalog.textlike(text, text) LEAKPROOF;
 ALTER FUNCTION pg_catalog.texticlike(text, text) LEAKPROOF;
 ALTER FUNCTION pg_catalog.jsonb_contains(jsonb, jsonb) LEAKPROOF;
 ALTER FUNCTION pg_catalog.arraycontains(anyarray, anyarray) LEAKPROOF;
+ALTER FUNCTION pg_catalog.lower(text) LEAKPROOF;
 ALTER FUNCTION pg_catalog.numeric_eq(numeric, numeric) LEAKPROOF;
 ALTER FUNCTION pg_catalog.numeric_lt(numeric, numeric) LEAKPROOF;
 ALTER FUNCTION pg_catalog.numeric_le(numeric, numeric) LEAKPROOF;
