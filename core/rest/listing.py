@@ -238,12 +238,13 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     stop = start + query.page_size + 1
     if records is None and query.is_plain:
         queryset = None
-        counted = _large_counts.get(query.plain_key(), (0, 0.0))[1] > time.monotonic()
+        # Asked once: a count that grew old while the page was read may not be asked for behind the last statement.
+        known = _known_count(query.plain_key())
         rows = query.output.documents_of(
-            plain_rows(*query.plain_key(), start, stop), last=counted and not query.exact_count
+            plain_rows(*query.plain_key(), start, stop), last=known is not None and not query.exact_count
         )
     else:
-        queryset = query.queryset(records)
+        queryset, known = query.queryset(records), None
         rows = query.output.documents(queryset[start:stop])
     has_next = len(rows) > query.page_size
     rows = rows[: query.page_size]
@@ -253,6 +254,8 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
         count, exact = start + len(rows), True
     elif query.exact_count:
         count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
+    elif known is not None:
+        count, exact = known, False
     elif queryset is None:
         count, exact = _count_of_plain(query.plain_key())
     else:
@@ -278,10 +281,13 @@ def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
         return 0, True
 
 
+def _known_count(key: PlainKey) -> int | None:
+    """The estimate of a moment ago."""
+    count, until = _large_counts.get(key, (None, 0.0))
+    return count if until > time.monotonic() else None
+
+
 def _count_of_plain(key: PlainKey) -> tuple[int, bool]:
-    known = _large_counts.get(key)
-    if known is not None and known[1] > time.monotonic():
-        return known[0], False
     count, exact = _counted(*plain_counting(*key))
     if count >= LARGE_COUNT:
         while len(_large_counts) >= MAX_LARGE_COUNTS:
