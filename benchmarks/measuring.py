@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 ROUNDS = 5
-# For requests, a second each: a machine that others share changes its mood within seconds.
-REQUEST_ROUNDS = 15
+# For what takes seconds at most: a machine that others share changes its mood within seconds.
+MANY_ROUNDS = 15
 
 
 def interleaved(
     actions: Mapping[str, Callable[[], float]], rounds: int = ROUNDS, warm: int = 1
 ) -> dict[str, list[float]]:
-    """What each action measured, round by round. Neighbors in a round share the machine's mood."""
+    """What each action measured, round by round. Neighbors in a round share the machine's mood, and take turns in going
+    first."""
     found: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(warm + rounds):
-        for name, action in actions.items():
+        for name, action in list(actions.items())[:: -1 if number % 2 else 1]:
             value = action()
             if number >= warm:
                 found[name].append(value)

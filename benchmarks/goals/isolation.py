@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from benchmarks import world
-from benchmarks.measuring import ROUNDS, Section, interleaved, ratio, seconds
+from benchmarks.measuring import MANY_ROUNDS, ROUNDS, Section, interleaved, ratio, seconds
 from core.tenancy.postgresql.base import APP_ROLE
 
 _ISOLATED = "isolated_contact"
@@ -55,7 +55,7 @@ def _list(owner: psycopg.Connection, member: psycopg.Connection, book: world.Hou
 
         return measured
 
-    found = interleaved({"without row-level security": read(owner), "with it": read(member)}, ROUNDS)
+    found = interleaved({"without row-level security": read(owner), "with it": read(member)}, MANY_ROUNDS)
     section.add(found, "ms", "without row-level security", 1e3)
     section.judge("list", ratio(found["with it"], found["without row-level security"]), at_most=1.03)
     return section
@@ -86,7 +86,7 @@ def _bulk(owner: psycopg.Connection, member: psycopg.Connection, book: world.Hou
 
         return measured
 
-    found = interleaved({"without row-level security": insert(owner), "with it": insert(member)}, ROUNDS)
+    found = interleaved({"without row-level security": insert(owner), "with it": insert(member)}, MANY_ROUNDS)
     owner.execute(f"DROP TABLE {_ISOLATED}")
     section.add(found, "s", "without row-level security")
     section.judge("bulk load", ratio(found["with it"], found["without row-level security"]), at_most=1.03)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from benchmarks import world
-from benchmarks.measuring import REQUEST_ROUNDS, Section, interleaved, ratio
+from benchmarks.measuring import MANY_ROUNDS, Section, interleaved, ratio
 from benchmarks.serving import Call, requests_per_second, served
 
 NEW_CONTACT: Mapping[str, object] = {
@@ -79,7 +79,7 @@ def list_goal(goal: str, rows: int, bound: float, seconds: float) -> Section:
         _compare(calls, rows)
         found = interleaved(
             {name: lambda call=call: requests_per_second(call, seconds) for name, call in calls.items()},
-            REQUEST_ROUNDS,
+            MANY_ROUNDS,
         )
     anchor, by_cursor, numbered, *_ = calls
     section.add(found, "requests/s", anchor)
@@ -130,7 +130,7 @@ def write_goal(seconds: float) -> Section:
             call.once()
         found = interleaved(
             {name: lambda call=call: requests_per_second(call, seconds) for name, call in calls.items()},
-            REQUEST_ROUNDS,
+            MANY_ROUNDS,
         )
     world.empty(writes)
     anchor, atrium, *_ = calls

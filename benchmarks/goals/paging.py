@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from benchmarks import world
 from benchmarks.goals.lists import contacts_url, our_environ
-from benchmarks.measuring import REQUEST_ROUNDS, Section, interleaved, ratio
+from benchmarks.measuring import MANY_ROUNDS, Section, interleaved, ratio
 from benchmarks.serving import Call, requests_per_second, served
 
 _DEPTH = 900_000
@@ -47,7 +47,7 @@ def goal(duration: float) -> Section:
                 f"behind {_DEPTH:,} records": read(far),
                 "numbered, with total": read(numbered),
             },
-            REQUEST_ROUNDS,
+            MANY_ROUNDS,
         )
     section.add(found, "ms a request", "first page", 1e3)
     section.judge("deep page", ratio(found[f"behind {_DEPTH:,} records"], found["first page"]), at_most=1.3)
