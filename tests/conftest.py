@@ -38,7 +38,7 @@ def _nothing_comes_behind_the_last() -> Iterator[None]:
     from core.rest.views import ApiView
     from core.tenancy.postgresql.base import DatabaseWrapper
 
-    answer, fetch, untold = ApiView._answer, DatabaseWrapper.fetch_prepared, DatabaseWrapper._untold
+    once, fetch, untold = ApiView._once, DatabaseWrapper.fetch_prepared, DatabaseWrapper._untold
     # The connections that are answering a request, and whether its last statement has run.
     said: dict[int, bool] = {}
 
@@ -53,16 +53,16 @@ def _nothing_comes_behind_the_last() -> Iterator[None]:
             raise ProgrammingError("A statement comes behind the last one of the request.")
         return untold(self)
 
-    def answering(self: Any, request: Any) -> Any:
+    def answering(self: Any, request: Any, handler: Any) -> Any:
         key = id(connections["default"])
         said[key] = False
         try:
-            return answer(self, request)
+            return once(self, request, handler)
         finally:
             del said[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ApiView, "_answer", answering)
+        patch.setattr(ApiView, "_once", answering)
         patch.setattr(DatabaseWrapper, "fetch_prepared", fetching)
         patch.setattr(DatabaseWrapper, "_untold", telling)
         yield
