@@ -61,8 +61,8 @@ def unscoped_relation_path(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
 
 def unscoped_count(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
     def render(query: listing.ListQuery, *args: Any) -> listing.Page:
-        body = json.loads(plain(query, *args).body)
-        body["count"] = everybody_s(query.view.entity.name).filter(query.filters).count()
+        count = everybody_s(query.view.entity.name).filter(query.filters).count()
+        body = {**json.loads(plain(query, *args).body), "count": count}
         return listing.Page(json.dumps(body).encode())
 
     plain = listing.render_page

@@ -35,11 +35,16 @@ def book(django_db_setup: None, django_db_blocker: Any) -> Any:
                     "'+1' || 2000000 + g, ARRAY['t' || g %% 500]::varchar[] FROM generate_series(1, %s) g",
                     [company, owner, ROWS],
                 )
+                connection.fetch_prepared(
+                    "INSERT INTO crm_tag (id, company_id, name) "
+                    "SELECT uuidv7(), %s, 'Tag ' || g FROM generate_series(1, %s) g",
+                    [company, ROWS],
+                )
             with system_context("statistics for a test"):
                 connection.fetch_prepared("SELECT set_config('role', 'none', true)", None)
                 with connection.cursor() as cursor:
                     cursor.execute("SET LOCAL ROLE NONE")
-                    cursor.execute("ANALYZE crm_contact")
+                    cursor.execute("ANALYZE crm_contact, crm_tag")
             yield world
         finally:
             connection.rollback()
@@ -105,6 +110,17 @@ class TestPlans:
             plan = _plan(sql, [book.company.pk, value])
 
         assert not _read_whole_table(plan), json.dumps(plan, indent=1)
+
+    def test_of_names_in_any_case_use_an_index(self, book: World) -> None:
+        with actor_context(book.actor(), source="api"):
+            sql = (
+                "SELECT k.name FROM unnest(%s::text[]) given(name) "
+                "JOIN crm_tag k ON k.company_id = %s AND lower(k.name) = lower(given.name)"
+            )
+            plan = _plan(sql, [["tag 7", "TAG 8"], book.company.pk])
+
+        conditions = [node["Index Cond"] for node in _nodes(plan) if "Index Cond" in node]
+        assert any("lower" in condition for condition in conditions), json.dumps(plan, indent=1)
 
 
 @pytest.mark.django_db
