@@ -297,10 +297,11 @@ def _insert_sql(
     )
     settled = ", ".join(f'd."{name}"' for name in columns)
     listed = ", ".join(f'"{name}"' for name in columns)
-    # Materialized, so that a rule's look-up compares an index with a value: below row-level security an expression
-    # (coalesce, for one) might leak, and only the company would be left to look up by.
+    # Constants, so that what asks for `o` is settled when the statement is planned.
     blank = ", ".join(f'NULL::{sql_type} AS "{name}"' for name, sql_type in types.items())
     nothing = f"CROSS JOIN LATERAL (SELECT {blank}) o"
+    # Materialized, so that a rule's look-up compares an index with a value: below row-level security an expression
+    # (coalesce, for one) might leak, and only the company would be left to look up by.
     return f"""
 WITH base AS MATERIALIZED (SELECT r AS candidate FROM ({_numbered(relation)}) r),
 completed AS MATERIALIZED (

@@ -83,8 +83,8 @@ class ApiView(APIView):
         except Exception as error:
             answer = self.handle_exception(error)
         self.response = self.finalize_response(incoming, answer, *args, **kwargs)
-        # The framework binds the view's handlers and the request to themselves. Without that both go with their answer, and
-        # so does the body; otherwise they wait for the garbage collector, which then has to look for them.
+        # The framework binds the view's handlers to the view and the request to itself. Untied, both go with their answer, and
+        # so does the body; tied, they stay until the garbage collector has looked for them.
         incoming.parser_context.clear()
         for method in self.http_method_names:
             self.__dict__.pop(method, None)
