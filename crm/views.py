@@ -122,7 +122,7 @@ class _ActionViewSet(EntityViewSet):
         """
         self.refuse_unknown_parameters(frozenset({"fields", "expand"}))
         found = self.view.get(pk, self.records().only("pk"))
-        body = shape.read(request.data or {})
+        body = shape.read(request.data)
         return found.pk, body, read_if_match(request, body.pop("expected_version", None))
 
 

@@ -19,7 +19,7 @@ from core.access import view
 from core.entities import entities
 from core.kernel.errors import Conflict, Fault, Invalid, NotFound
 from core.kernel.ids import uuid7
-from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, read_json
+from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, as_object, read_json
 from core.rest.schema import Content, documented, record
 from core.rest.viewsets import EntityViewSet
 from data_import import queries
@@ -214,9 +214,7 @@ class ImportJobViewSet(EntityViewSet):
     def start(self, request: Request, pk: str) -> HttpResponse:
         """Have the import carried out, or only planned (`dry_run`); `plan_digest` insists on the plan that was seen."""
         self.refuse_unknown_parameters(frozenset())
-        body: Any = request.data or {}
-        if not isinstance(body, dict):
-            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
+        body = as_object(request.data)
         faults = [
             Fault(name, "unknown_field", "There is no such field.")
             for name in body
@@ -282,9 +280,7 @@ class ImportJobViewSet(EntityViewSet):
         """Correct cells of one row; it is checked again, and the plan with it."""
         self.refuse_unknown_parameters(frozenset())
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
-        body: Any = request.data or {}
-        if not isinstance(body, dict):
-            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
+        body = as_object(request.data)
         faults = [Fault(name, "unknown_field", "There is no such field.") for name in body if name != "cells"]
         cells: Any = body.get("cells")
         if not isinstance(cells, dict) or not all(isinstance(value, str) for value in cells.values()):

@@ -19,6 +19,7 @@ from core.changes import Outcome, Rows
 from core.changes.rows import EXPECTED_VERSION
 from core.kernel.errors import DomainError, Fault, Invalid, NotFound, TooLarge
 from core.rest import problems
+from core.rest.parsing import as_object
 
 MAX_OPERATIONS = 1_000
 OPERATIONS = ("create", "update", "delete")
@@ -80,8 +81,7 @@ def answer(view: EntityView, document: Any, now: datetime) -> HttpResponse:
 
 
 def _read(document: Any) -> tuple[bool, list[Any]]:
-    if not isinstance(document, Mapping):
-        raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
+    document = as_object(document)
     faults = [
         Fault(str(name), "unknown_field", "There is no such field.")
         for name in document

@@ -102,8 +102,8 @@ def read_shape(pairs: Pairs, view: EntityView) -> Output:
     Raises: Invalid.
     """
     given = dict(pairs)
-    fields = [name for name in given["fields"].split(",") if name] if "fields" in given else None
-    expand = [name for name in given.get("expand", "").split(",") if name]
+    fields = given["fields"].split(",") if "fields" in given else None
+    expand = given["expand"].split(",") if "expand" in given else ()
     return view.output(fields, expand)
 
 
@@ -162,7 +162,7 @@ def _whole(given: dict[str, str], name: str, default: int, most: int | None) -> 
 
 
 def _read_ordering(text: str, view: EntityView) -> tuple[tuple[Field, bool], ...]:
-    names = [name for name in text.split(",") if name]
+    names = text.split(",")
     chosen: list[tuple[Field, bool]] = []
     faults = []
     for name in names[: MAX_ORDERING + 1]:

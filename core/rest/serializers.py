@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from core.kernel.errors import Fault, Invalid
+from core.rest.parsing import as_object
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -19,9 +20,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
         Raises: Invalid.
         """
-        if not isinstance(document, Mapping):
-            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
-        serializer = cls(data=document, partial=partial)
+        serializer = cls(data=as_object(document), partial=partial)
         faults = [
             Fault(str(name), "unknown_field", "There is no such field.")
             for name in document

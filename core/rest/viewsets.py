@@ -23,6 +23,7 @@ from core.entities.kinds import Kind
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid
 from core.rest import bulk
 from core.rest.listing import SHAPE_PARAMETERS, Pairs, read_list_query, read_shape, render_page
+from core.rest.parsing import as_object
 from core.rest.views import ApiView
 
 JSON = "application/json"
@@ -149,7 +150,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         """PUT: create or update by the id another system knows the record by."""
         self.refuse_unknown_parameters(SHAPE_PARAMETERS)
         keys = {"external_source": source, "external_id": external_id}
-        document = request.data if isinstance(request.data, dict) else {}
+        document = as_object(request.data)
         for name, value in keys.items():
             if document.get(name, value) != value:
                 raise Invalid(
@@ -198,12 +199,15 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return answer
 
     def refuse_unknown_parameters(self, known: frozenset[str]) -> None:
-        """Raises: Invalid for query parameters that mean nothing here."""
-        unknown = [name for name in self.request.query_params if name not in known]
-        if unknown:
-            raise Invalid(
-                faults=[Fault(name, "unknown_parameter", "There is no such parameter.") for name in unknown]
-            )
+        """Raises: Invalid for query parameters that mean nothing here, or are given twice."""
+        faults = []
+        for name, values in self.request.query_params.lists():
+            if name not in known:
+                faults.append(Fault(name, "unknown_parameter", "There is no such parameter."))
+            elif len(values) > 1:
+                faults.append(Fault(name, "repeated", "Give this parameter once."))
+        if faults:
+            raise Invalid(faults=faults)
 
     def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
         self.refuse_unknown_parameters(SHAPE_PARAMETERS)

@@ -71,16 +71,24 @@ def test_promises_hold_in_a_long_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seed", "phase", "found"),
     [
-        ("lazy_commits", "API", "acknowledged writes lost"),
-        ("forgetful_answers", "API", "acknowledged writes doubled"),
-        ("ignored_lease", "jobs", "jobs without exactly one effect, and the reverse"),
-        ("early_end", "jobs", "jobs without exactly one effect, and the reverse"),
+        ("lazy_commits", "API", {"acknowledged writes lost"}),
+        ("forgetful_answers", "API", {"acknowledged writes doubled"}),
+        ("ignored_lease", "jobs", {"jobs without exactly one effect, and the reverse"}),
+        # It depends on the moment which job a kill meets: one of a single effect, or one of many steps.
+        (
+            "early_end",
+            "jobs",
+            {
+                "jobs without exactly one effect, and the reverse",
+                "steps of long jobs that were not done exactly once",
+            },
+        ),
     ],
 )
-def test_a_fault_in_the_system_is_found(seed: str, phase: str, found: str, tmp_path: Path) -> None:
+def test_a_fault_in_the_system_is_found(seed: str, phase: str, found: set[str], tmp_path: Path) -> None:
     """The whole way, from a wrong line of code (or setting) to a broken promise in the report."""
     report = run(tmp_path, "--seeded", seed, "--phases", phase, "--seed", "1")
-    assert found in report["broken"], report
+    assert found & set(report["broken"]), report
 
 
 def test_a_run_that_is_killed_leaves_nothing() -> None:

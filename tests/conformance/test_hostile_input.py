@@ -353,6 +353,15 @@ class TestEveryOperation:
             assert fault(raw(call, rooms, body="{}", content_type=content_type)) == "", content_type
 
     @every_operation()
+    def test_takes_no_body_but_an_object(self, operation: Operation, rooms: Rooms) -> None:
+        if not operation.takes_body or StrictJsonParser not in operation.view.parser_classes:
+            return
+        call = control(operation, rooms.acme)
+        for body in ("0", "false", "null", '""', "[]"):
+            answer = raw(call, rooms, body=body)
+            assert (answer.status, fault(answer)) == (400, ""), body
+
+    @every_operation()
     def test_refuses_hostile_values(self, operation: Operation, rooms: Rooms, share: int) -> None:
         call = control(operation, rooms.acme)
         if not isinstance(call.body, dict) or call.is_form:

@@ -100,7 +100,7 @@ class LogoutView(_Secret):
 
     @documented(request=NoInput, optional_body=True, status=204)
     def post(self, request: Request) -> Response:
-        NoInput.read(request.data or {})
+        NoInput.read(request.data)
         operations.sign_out(self.actor, now=self.now)
         return Response(status=204)
 
@@ -217,7 +217,7 @@ class ApiKeyViewSet(EntityViewSet):
         """A new key like this one, which goes on for a while."""
         self.refuse_unknown_parameters(frozenset())
         record = self.view.get(pk, self.records().only("pk"))
-        body = RotateInput.read(request.data or {})
+        body = RotateInput.read(request.data)
         overlap = {"overlap": timedelta(seconds=body["overlap_seconds"])} if body else {}
         return self._shown_once(
             operations.rotate_api_key(self.actor, key_id=record.pk, now=self.now, **overlap)

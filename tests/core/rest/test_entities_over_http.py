@@ -42,6 +42,11 @@ class TestRoles:
             ("?nope=1", "nope", "unknown_filter"),
             ("?ordering=nope", "ordering", "unknown_ordering"),
             ("?fields=nope", "fields", "unknown_field"),
+            ("?fields=", "fields", "unknown_field"),
+            ("?fields=id,,name", "fields", "unknown_field"),
+            ("?fields=id&fields=name", "fields", "repeated"),
+            ("?expand=", "expand", "not_expandable"),
+            ("?ordering=,", "ordering", "unknown_ordering"),
             ("?expand=name", "expand", "not_expandable"),
             ("?page=0", "page", "not_an_integer"),
             ("?page_size=501", "page_size", "too_large"),
@@ -55,6 +60,25 @@ class TestRoles:
         assert answer.status_code == 400
         assert answer["Content-Type"] == "application/problem+json"
         assert (path, code) in [(fault["path"], fault["code"]) for fault in answer.json()["errors"]]
+
+    @pytest.mark.parametrize(
+        ("parameters", "path", "code"),
+        [
+            ("?fields=", "fields", "unknown_field"),
+            ("?expand=,", "expand", "not_expandable"),
+            ("?fields=id&fields=name", "fields", "repeated"),
+            ("?page=1", "page", "unknown_parameter"),
+        ],
+    )
+    def test_refuse_it_of_a_single_one(self, acme: World, parameters: str, path: str, code: str) -> None:
+        client = acme.client()
+        role = client.get("/api/v1/roles/").json()["results"][0]
+        read = client.get(f"/api/v1/roles/{role['id']}/{parameters}")
+        made = client.post(f"/api/v1/roles/{parameters}", {"name": "auditors"})
+
+        for answer in (read, made):
+            assert answer.status_code == 400
+            assert (path, code) in [(fault["path"], fault["code"]) for fault in answer.json()["errors"]]
 
     def test_are_created_changed_and_removed(self, acme: World) -> None:
         client = acme.client()
