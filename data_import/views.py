@@ -17,9 +17,9 @@ from rest_framework.request import Request
 
 from core.access import view
 from core.entities import entities
-from core.kernel.errors import Conflict, Fault, Invalid, NotFound
+from core.kernel.errors import Conflict, Fault, Invalid, NotFound, as_object
 from core.kernel.ids import uuid7
-from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, as_object, read_json
+from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, read_json
 from core.rest.schema import Content, documented, record
 from core.rest.viewsets import EntityViewSet
 from data_import import queries
@@ -165,9 +165,7 @@ class ImportJobViewSet(EntityViewSet):
             document = settings_of(template).model_dump(mode="json")
         if form.get("settings"):
             given = read_json(str(form["settings"]).encode("utf-8", "surrogatepass"))
-            if not isinstance(given, dict):
-                raise Invalid(faults=[Fault("settings", "not_an_object", "A JSON object is expected.")])
-            document |= given
+            document |= as_object(given, "settings")
         for name in SETTING_NAMES:
             if name in form:
                 text = str(form[name])

@@ -18,7 +18,7 @@ from core.changes.rows import EXPECTED_VERSION
 from core.conditions.sources import UnknownField
 from core.entities import Entity, Field, entities
 from core.entities.kinds import BadValue
-from core.kernel.errors import Fault, Forbidden, Invalid, NotFound
+from core.kernel.errors import Fault, Forbidden, Invalid, NotFound, as_object
 from core.tenancy.actors import Actor
 
 # Entities that only who may manage users may write.
@@ -138,8 +138,7 @@ class EntityView:
         `partial` leaves out what is not sent; otherwise a missing required field is a fault, but for the one that the caller
         fills in later, and the others are left to their defaults. Raises: Invalid with every fault.
         """
-        if not isinstance(document, Mapping):
-            raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
+        document = as_object(document)
         values: dict[str, Any] = {}
         faults: list[Fault] = []
         for name, sent in document.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,16 @@ class Invalid(DomainError):
     """The input is wrong; `faults` says where."""
 
     code, status, title = "invalid", 400, "The input is not valid"
+
+
+def as_object(document: Any, path: str = "") -> Mapping[str, Any]:
+    """The input at this path, if it is a JSON object.
+
+    Raises: Invalid.
+    """
+    if not isinstance(document, Mapping):
+        raise Invalid(faults=[Fault(path, "not_an_object", "A JSON object is expected.")])
+    return document
 
 
 class NotSignedIn(DomainError):

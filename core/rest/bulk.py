@@ -17,9 +17,8 @@ from django.http import HttpResponse
 from core.access import EntityView
 from core.changes import Outcome, Rows
 from core.changes.rows import EXPECTED_VERSION
-from core.kernel.errors import DomainError, Fault, Invalid, NotFound, TooLarge
+from core.kernel.errors import DomainError, Fault, Invalid, NotFound, TooLarge, as_object
 from core.rest import problems
-from core.rest.parsing import as_object
 
 MAX_OPERATIONS = 1_000
 OPERATIONS = ("create", "update", "delete")

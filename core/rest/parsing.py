@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
-from core.kernel.errors import Fault, Invalid, TooLarge
+from core.kernel.errors import Invalid, TooLarge
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 32
@@ -49,16 +49,6 @@ def _integer(text: str) -> int | Decimal:
 
 def _constant(text: str) -> None:
     raise _Refused("not_json", f"{text} is not JSON.")
-
-
-def as_object(document: Any) -> Mapping[str, Any]:
-    """The body, if it is an object.
-
-    Raises: Invalid.
-    """
-    if not isinstance(document, Mapping):
-        raise Invalid(faults=[Fault("", "not_an_object", "A JSON object is expected.")])
-    return document
 
 
 def _depth(document: Any) -> int:

@@ -7,8 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from core.kernel.errors import Fault, Invalid
-from core.rest.parsing import as_object
+from core.kernel.errors import Fault, Invalid, as_object
 
 
 class StrictSerializer(serializers.Serializer[Any]):

@@ -20,10 +20,9 @@ from core.changes import Outcome
 from core.changes.rows import EXPECTED_VERSION
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
-from core.kernel.errors import Conflict, Fault, Forbidden, Invalid
+from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
 from core.rest import bulk
 from core.rest.listing import SHAPE_PARAMETERS, Pairs, read_list_query, read_shape, render_page
-from core.rest.parsing import as_object
 from core.rest.views import ApiView
 
 JSON = "application/json"

@@ -24,7 +24,7 @@ from core.identity.operations.guards import require_manager
 from core.identity.operations.passwords import hash_new_password, read_email
 from core.identity.operations.sessions import SignedInSession, open_session
 from core.identity.rights import BUILTIN_ROLES
-from core.kernel.errors import Fault, Invalid, Stale
+from core.kernel.errors import Fault, Invalid, Stale, as_object
 from core.kernel.registry import Registry
 from core.kernel.transactions import needs_transaction, retried
 from core.tenancy import context
@@ -241,10 +241,8 @@ def update_company(
 
 
 def _merged_settings(stored: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    if not isinstance(sent, Mapping):
-        raise Invalid(faults=[Fault("settings", "not_an_object", "A JSON object is expected.")])
     merged, faults = dict(stored), []
-    for name, value in sent.items():
+    for name, value in as_object(sent, "settings").items():
         setting = COMPANY_SETTINGS.find(name)
         if setting is None:
             faults.append(Fault(f"settings.{name}", "unknown_field", "There is no such setting."))

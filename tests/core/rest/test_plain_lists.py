@@ -74,12 +74,16 @@ class TestPlainLists:
 
         assert [row["last_name"] for row in seller.get("/api/v1/contacts/").json()["results"]] == ["Mine"]
 
-    def test_remember_a_large_total_for_some_seconds(
-        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    def seven_is_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(listing, "EXACT_COUNT_LIMIT", 2)
         monkeypatch.setattr(listing, "LARGE_COUNT", 3)
         monkeypatch.setattr(listing, "_large_counts", {})
+
+    @pytest.mark.usefixtures("seven_is_large")
+    def test_remember_a_large_total_for_some_seconds(
+        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         large, small = (world.client() for world in books)
         url = "/api/v1/contacts/?page_size=1"
 
@@ -99,12 +103,10 @@ class TestPlainLists:
         monkeypatch.setattr(listing, "_large_counts", {})
         assert [total(large), total(large)] == [(99, False)] * 2
 
+    @pytest.mark.usefixtures("seven_is_large")
     def test_keep_a_total_that_grows_old_while_the_page_is_read(
         self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(listing, "EXACT_COUNT_LIMIT", 2)
-        monkeypatch.setattr(listing, "LARGE_COUNT", 3)
-        monkeypatch.setattr(listing, "_large_counts", {})
         client, url = books[0].client(), "/api/v1/contacts/?page_size=1"
         first = client.get(url).json()
         read = Output.documents_of
