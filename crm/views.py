@@ -120,7 +120,6 @@ class _ActionViewSet(EntityViewSet):
 
         Raises: Invalid, NotFound.
         """
-        self.refuse_unknown_parameters(frozenset({"fields", "expand"}))
         found = self.view.get(pk, self.records().only("pk"))
         body = shape.read(request.data)
         return found.pk, body, read_if_match(request, body.pop("expected_version", None))
@@ -287,7 +286,6 @@ class _NestedViewSet(EntityViewSet):
                     faults=[Fault(self.parent_name, "differs_from_path", "The path names another record.")]
                 )
             document = {**document, self.parent_name: parent}
-        self.refuse_unknown_parameters(frozenset({"fields", "expand"}))
         values = self.view.read_input(document, partial=False)
         return self.answer_with(self._run("create", [values]).one, status=201)
 

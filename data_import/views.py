@@ -122,6 +122,7 @@ class ImportJobViewSet(EntityViewSet):
         request=Content("multipart/form-data", _UPLOAD),
         response=record("import_job"),
         status=201,
+        shaped=True,
         errors=(413,),
     )
     def upload(self, request: Request, **kwargs: Any) -> HttpResponse:
@@ -205,13 +206,11 @@ class ImportJobViewSet(EntityViewSet):
     @documented(response=_OBJECT)
     def detect(self, request: Request, pk: str) -> HttpResponse:
         """Find out encoding, delimiter, header and columns, and propose a mapping."""
-        self.refuse_unknown_parameters(frozenset())
         return _json(jobs.detect_job(actor=self.actor, job=self._job, now=self.now))
 
-    @documented(request=_START, optional_body=True, response=record("import_job"), status=202)
+    @documented(request=_START, optional_body=True, response=record("import_job"), status=202, shaped=True)
     def start(self, request: Request, pk: str) -> HttpResponse:
         """Have the import carried out, or only planned (`dry_run`); `plan_digest` insists on the plan that was seen."""
-        self.refuse_unknown_parameters(frozenset())
         body = as_object(request.data)
         faults = [
             Fault(name, "unknown_field", "There is no such field.")
@@ -228,17 +227,15 @@ class ImportJobViewSet(EntityViewSet):
         jobs.start_job(actor=self.actor, job=self._job, now=self.now, dry_run=dry_run, digest=digest)
         return self.answer_with(self._job.pk, status=202)
 
-    @documented(response=record("import_job"))
+    @documented(response=record("import_job"), shaped=True)
     def cancel(self, request: Request, pk: str) -> HttpResponse:
         """Stop at the next boundary between batches; what is in stays in."""
-        self.refuse_unknown_parameters(frozenset())
         jobs.cancel_job(actor=self.actor, job=self._job, now=self.now)
         return self.answer_with(self._job.pk)
 
     @documented(response=_OBJECT)
     def progress(self, request: Request, pk: str) -> HttpResponse:
         """How far the import is, counted from what is committed."""
-        self.refuse_unknown_parameters(frozenset())
         return _json(asdict(queries.get_progress(self._job)))
 
     @documented(
@@ -251,7 +248,6 @@ class ImportJobViewSet(EntityViewSet):
     )
     def staging(self, request: Request, pk: str) -> HttpResponse:
         """Rows of the file with what they mean and what is wrong with them, in order; `next` goes on behind the last."""
-        self.refuse_unknown_parameters(frozenset({"status", "after", "limit"}))
         status = request.query_params.get("status", "")
         if status and status not in RowStatus.values:
             raise Invalid(faults=[Fault("status", "not_a_choice", f"One of: {', '.join(RowStatus.values)}.")])
@@ -276,7 +272,6 @@ class ImportJobViewSet(EntityViewSet):
     @documented(request=_CELLS, response=_OBJECT, path={"row": {"type": "integer", "minimum": 1}})
     def fix(self, request: Request, pk: str, row: str) -> HttpResponse:
         """Correct cells of one row; it is checked again, and the plan with it."""
-        self.refuse_unknown_parameters(frozenset())
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
         body = as_object(request.data)
         faults = [Fault(name, "unknown_field", "There is no such field.") for name in body if name != "cells"]
@@ -306,7 +301,6 @@ class ImportJobViewSet(EntityViewSet):
     @documented(response=_OBJECT)
     def preview(self, request: Request, pk: str) -> HttpResponse:
         """What the plan would do: counts, its digest, and some of the rows with old and new values."""
-        self.refuse_unknown_parameters(frozenset())
         job = self._job
         if not job.plan_digest:
             raise Conflict("There is no plan yet; start the import with dry_run.", code="no_plan")
@@ -325,7 +319,6 @@ class ImportJobViewSet(EntityViewSet):
     @documented(response=Content("text/csv"))
     def errors(self, request: Request, pk: str) -> HttpResponse:
         """Every error as a CSV file: row, column, field, value, rule, and a sentence."""
-        self.refuse_unknown_parameters(frozenset())
         report = write_error_report(self._job)
         answer = HttpResponse(report.text, content_type="text/csv; charset=utf-8")
         answer["Content-Disposition"] = 'attachment; filename="errors.csv"'

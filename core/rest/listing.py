@@ -25,6 +25,7 @@ from core.conditions.params import parse_params
 from core.entities import Field
 from core.entities.computed import with_computed
 from core.kernel.errors import Fault, Invalid, NotFound
+from core.rest.declarations import SHAPE_PARAMETERS
 from core.rest.keyset import after, order
 from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
 
@@ -44,7 +45,6 @@ MAX_OFFSET = 100_000
 MAX_ORDERING = 5
 MAX_SEARCH_LENGTH = 200
 
-SHAPE_PARAMETERS = frozenset({"fields", "expand"})
 RESERVED = SHAPE_PARAMETERS | {"page", "page_size", "cursor", "count", "ordering", "search"}
 
 Pairs = list[tuple[str, str]]

@@ -14,7 +14,7 @@ from core.access.modes import Mode
 from core.conditions.operators import OPERATORS
 from core.entities import Field, entities
 from core.entities.kinds import Kind
-from core.kernel.errors import Fault, Invalid, NotFound
+from core.kernel.errors import NotFound
 from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 from core.tenancy.actors import VERBS
@@ -100,13 +100,6 @@ class _MetadataView(ApiView):
         return seen
 
     def answer(self, document: BaseModel) -> HttpResponse:
-        if self.request.query_params:
-            raise Invalid(
-                faults=[
-                    Fault(name, "unknown_parameter", "There is no such parameter.")
-                    for name in self.request.query_params
-                ]
-            )
         return HttpResponse(document.model_dump_json(), content_type=JSON)
 
 

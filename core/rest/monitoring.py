@@ -6,6 +6,7 @@ from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
 
 from core.jobs.health import health
+from core.kernel.errors import Fault, Invalid
 from core.rest.schema import documented
 from core.rest.views import ApiView
 
@@ -28,7 +29,7 @@ _HEALTH = {
     },
     "additionalProperties": False,
 }
-_LIVE = {"live": {"type": "string", "description": "`1` asks the process alone."}}
+_LIVE = {"live": {"type": "string", "enum": ["1"], "description": "`1` asks the process alone."}}
 
 
 class HealthView(ApiView):
@@ -41,7 +42,10 @@ class HealthView(ApiView):
 
     @documented(response=_HEALTH, also={UNAVAILABLE: _HEALTH}, query=_LIVE)
     def get(self, request: Request) -> HttpResponse:
-        if request.query_params.get("live") == "1":
+        live = request.query_params.get("live")
+        if live not in (None, "1"):
+            raise Invalid(faults=[Fault("live", "not_a_choice", "One of: 1.")])
+        if live:
             return JsonResponse({"status": "ok", "parts": {}})
         state = health(self.now)
         parts = {name: {"ok": part.ok, "detail": part.detail} for name, part in state.parts.items()}

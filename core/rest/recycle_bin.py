@@ -51,14 +51,7 @@ class RecycleBinView(ApiView):
 
     @documented(response=_BIN, query={"entity": _entity})
     def get(self, request: Request) -> HttpResponse:
-        parameters = dict(request.query_params.items())
-        wanted = parameters.pop("entity", None)
-        if parameters:
-            raise Invalid(
-                faults=[
-                    Fault(name, "unknown_parameter", "There is no such parameter.") for name in parameters
-                ]
-            )
+        wanted = request.query_params.get("entity")
         soft = [entity for entity in entities if entity.is_soft_deleted]
         if wanted is not None and wanted not in {entity.name for entity in soft}:
             raise Invalid(faults=[Fault("entity", "not_a_choice", "There is no such entity.")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.db import close_old_connections, connection
@@ -18,11 +19,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.identity.operations import record_refusal
-from core.kernel.errors import Forbidden, Invalid, TooLarge
+from core.kernel.errors import Fault, Forbidden, Invalid, TooLarge
 from core.kernel.transactions import retried
 from core.observability import correlation
 from core.rest import idempotency, problems
 from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
+from core.rest.declarations import Operation, declaration_of
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
@@ -30,6 +32,8 @@ from core.tenancy.postgresql.prepared import PremiseFailed
 
 API_VERSION = "v1"
 ACCEPTED_VERSIONS = {"v1", "1"}
+# An empty object, which some clients always send.
+EMPTY_BODY_BYTES = len("{}")
 # A verb that every signed-in member has.
 MEMBER = "member"
 
@@ -37,6 +41,12 @@ MEMBER = "member"
 def client_ip(request: HttpRequest) -> str | None:
     """The address the request came from, as the web server or its trusted proxy says."""
     return request.META.get("REMOTE_ADDR") or None
+
+
+@lru_cache(maxsize=4096)
+def _declared(view: Any, name: str) -> Operation:
+    """What a handler takes; one that declares nothing takes nothing."""
+    return view.declared(name) or Operation()
 
 
 class ApiView(APIView):
@@ -123,6 +133,8 @@ class ApiView(APIView):
             with system_context("sign-in", source="api", origin=origin):
                 self.perform_authentication(request)
                 if self.public:
+                    if is_served:
+                        self.check_input(request)
                     return handler(request, *self.args, **self.kwargs)
             actor: Any = request.auth
             self.actor = actor
@@ -130,6 +142,7 @@ class ApiView(APIView):
             with actor_context(self.actor, source="api", origin=origin), self._settled():
                 if is_served:
                     self.check_right()
+                    self.check_input(request)
                 return self._once(request, handler)
 
         return work() if self.commits_itself else retried(work)
@@ -179,6 +192,39 @@ class ApiView(APIView):
     def required_verb(self) -> str | None:
         method = (self.request.method or "").lower()
         return self.verbs.get("get" if method == "head" else method)
+
+    @classmethod
+    def declared(cls, name: str) -> Operation | None:
+        """What the handler takes and answers: a method in lower case, or an action of a viewset."""
+        return declaration_of(cls, name)
+
+    @classmethod
+    def takes_key(cls, operation: Operation) -> bool:
+        """Whether the answer to a POST is kept for those who send it again under its Idempotency-Key: in the transaction of
+        its effect, and with all that it says."""
+        return not (cls.public or cls.commits_itself or operation.secret)
+
+    def check_input(self, request: Request) -> None:
+        """Raises: Invalid for query parameters that mean nothing here or are given twice, and for a body or an
+        Idempotency-Key nobody reads."""
+        method = (request.method or "").lower()
+        name = getattr(self, "action", None) or ("get" if method == "head" else method)
+        declared = _declared(type(self), name)  # type: ignore[arg-type]
+        if method == "post" and "Idempotency-Key" in request.headers and not self.takes_key(declared):
+            raise Invalid(
+                "What this answers is not kept, so it takes no Idempotency-Key.", code="no_idempotency_key"
+            )
+        parameters, faults = declared.parameters, []
+        if parameters is not None:
+            for given, values in request.query_params.lists():
+                if given not in parameters:
+                    faults.append(Fault(given, "unknown_parameter", "There is no such parameter."))
+                elif len(values) > 1:
+                    faults.append(Fault(given, "repeated", "Give this parameter once."))
+        if declared.request is None and int(request.META.get("CONTENT_LENGTH") or 0) > EMPTY_BODY_BYTES:
+            faults.append(Fault("", "unexpected_body", "Nothing is read from a body here."))
+        if faults:
+            raise Invalid(faults=faults)
 
     # --- before any work --------------------------------------------------------------------------------------------
 

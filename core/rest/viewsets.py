@@ -22,7 +22,8 @@ from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
 from core.rest import bulk
-from core.rest.listing import SHAPE_PARAMETERS, Pairs, read_list_query, read_shape, render_page
+from core.rest.declarations import SHAPE_PARAMETERS, Operation, standard
+from core.rest.listing import Pairs, read_list_query, read_shape, render_page
 from core.rest.views import ApiView
 
 JSON = "application/json"
@@ -76,6 +77,10 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def view(self) -> EntityView:
         return view(self.entity, self.actor)
 
+    @classmethod
+    def declared(cls, name: str) -> Operation | None:
+        return super().declared(name) or standard(entities[cls.entity_name], name)
+
     @property
     def pairs(self) -> Pairs:
         return [(name, value) for name, values in self.request.query_params.lists() for value in values]
@@ -104,14 +109,12 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return HttpResponse(page.body, content_type=JSON)
 
     def retrieve(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
-        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
         record = self.view.get(pk, self.records().only("pk"))
         return self.answer_with(record.pk)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
-        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
         values = self.view.read_input(request.data, partial=False)
         outcome = self._run("create", [values])
         return self.answer_with(outcome.one, status=201)
@@ -133,21 +136,18 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return self._change(pk, self.view.read_input(request.data, partial=True, operation="update"))
 
     def destroy(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
-        self.refuse_unknown_parameters(frozenset())
         record = self.view.get(pk, self.records().only("pk"))
         self._run("delete", [self._expecting({"id": record.pk})]).raise_if_refused()
         return HttpResponse(status=204)
 
     def restore(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         """Back from the recycle bin."""
-        self.refuse_unknown_parameters(frozenset())
         record = self.view.get(pk, self.view.bin().only("pk"))
         self._run("restore", [self._expecting({"id": record.pk})]).raise_if_refused()
         return self.answer_with(record.pk)
 
     def by_external_id(self, request: Request, source: str, external_id: str, **kwargs: Any) -> HttpResponse:
         """PUT: create or update by the id another system knows the record by."""
-        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
         keys = {"external_source": source, "external_id": external_id}
         document = as_object(request.data)
         for name, value in keys.items():
@@ -176,7 +176,6 @@ class EntityViewSet(ViewSetMixin, ApiView):
         )
 
     def bulk(self, request: Request, **kwargs: Any) -> HttpResponse:
-        self.refuse_unknown_parameters(frozenset())
         return bulk.answer(self.view, request.data, self.now)
 
     # --- shared steps -------------------------------------------------------------------------------------------
@@ -197,19 +196,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
             answer["Location"] = self.request.build_absolute_uri(f"/api/v1/{self.entity.path}/{record_id}/")
         return answer
 
-    def refuse_unknown_parameters(self, known: frozenset[str]) -> None:
-        """Raises: Invalid for query parameters that mean nothing here, or are given twice."""
-        faults = []
-        for name, values in self.request.query_params.lists():
-            if name not in known:
-                faults.append(Fault(name, "unknown_parameter", "There is no such parameter."))
-            elif len(values) > 1:
-                faults.append(Fault(name, "repeated", "Give this parameter once."))
-        if faults:
-            raise Invalid(faults=faults)
-
     def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
-        self.refuse_unknown_parameters(SHAPE_PARAMETERS)
         record = self.view.get(pk, self.records().only("pk"))
         self._run("update", [self._expecting({**values, "id": record.pk})]).raise_if_refused()
         return self.answer_with(record.pk)

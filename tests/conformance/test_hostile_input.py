@@ -362,6 +362,25 @@ class TestEveryOperation:
             assert (answer.status, fault(answer)) == (400, ""), body
 
     @every_operation()
+    def test_refuses_a_body_nobody_reads(self, operation: Operation, rooms: Rooms) -> None:
+        if operation.takes_body:
+            return
+        call = control(operation, rooms.acme)
+        for body in ('{"version": 1}', "[0]", "null", "xxx", "{" * 100):
+            answer = raw(call, rooms, body=body)
+            assert (answer.status, fault(answer)) == (400, ""), body
+            assert answer.json()["errors"][0]["code"] == "unexpected_body"
+        # Clients that always send an object send an empty one.
+        assert rooms.send(replace(call, body={})).ok
+
+    @every_operation()
+    def test_refuses_parameters_nobody_reads(self, operation: Operation, rooms: Rooms) -> None:
+        call = control(operation, rooms.acme)
+        answer = rooms.send(call.asking(nobody_reads_this="1"))
+        assert (answer.status, fault(answer)) == (400, "")
+        assert "nobody_reads_this" in [error["path"] for error in answer.json()["errors"]]
+
+    @every_operation()
     def test_refuses_hostile_values(self, operation: Operation, rooms: Rooms, share: int) -> None:
         call = control(operation, rooms.acme)
         if not isinstance(call.body, dict) or call.is_form:

@@ -44,10 +44,6 @@ class RefreshInput(StrictSerializer):
     refresh = _text(max_length=4_096)
 
 
-class NoInput(StrictSerializer):
-    """An empty body."""
-
-
 class ChangePasswordInput(StrictSerializer):
     current_password = _password()
     new_password = _password()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -24,7 +22,6 @@ from core.rest.accounts.serializers import (
     LoginInput,
     MeOutput,
     NewApiKeyOutput,
-    NoInput,
     ProfileInput,
     RefreshInput,
     RegisterInput,
@@ -42,21 +39,17 @@ from core.rest.views import MEMBER, ApiView
 from core.rest.viewsets import EntityViewSet, etag_of, read_if_match
 
 
-class _Secret(ApiView):
-    """An answer that holds secrets, or an operation that commits by itself."""
+class _Session(ApiView):
+    """Its operations commit by themselves."""
 
     commits_itself = True
-
-    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
-        # An Idempotency-Key would keep the tokens of the answer readable for a day.
-        return handler(request, *self.args, **self.kwargs)
 
 
 def _unkept(body: Any, status: int = 200) -> Response:
     return Response(body, status=status, headers={"Cache-Control": "no-store"})
 
 
-class _Public(_Secret):
+class _Public(_Session):
     public = True
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -93,19 +86,18 @@ class RefreshView(_Public):
         return _unkept(tokens_document(operations.refresh(token=body["refresh"], now=self.now)))
 
 
-class LogoutView(_Secret):
+class LogoutView(_Session):
     """End this session and all its tokens."""
 
     verbs = {"post": MEMBER}
 
-    @documented(request=NoInput, optional_body=True, status=204)
+    @documented(status=204)
     def post(self, request: Request) -> Response:
-        NoInput.read(request.data)
         operations.sign_out(self.actor, now=self.now)
         return Response(status=204)
 
 
-class ChangePasswordView(_Secret):
+class ChangePasswordView(_Session):
     """Set a new password; all other sessions end."""
 
     verbs = {"post": MEMBER}
@@ -117,7 +109,7 @@ class ChangePasswordView(_Secret):
         return Response(status=204)
 
 
-class SwitchCompanyView(_Secret):
+class SwitchCompanyView(_Session):
     """Go on in another of one's companies; this session ends."""
 
     verbs = {"post": MEMBER}
@@ -173,17 +165,10 @@ class UserViewSet(EntityViewSet):
     entity_name = "user"
     action_verbs = {"set_password": "update"}
 
-    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
-        if self.action == "set_password":
-            # An Idempotency-Key would keep a digest of the password for a day.
-            return handler(request, *self.args, **self.kwargs)
-        return super()._once(request, handler)
-
-    @documented(request=SetPasswordInput, status=204)
+    @documented(request=SetPasswordInput, status=204, secret=True)
     @action(detail=True, methods=["post"], url_path="set-password")
     def set_password(self, request: Request, pk: str) -> HttpResponse:
         """Give a member their first or a new password; their sessions end."""
-        self.refuse_unknown_parameters(frozenset())
         record = self.view.get(pk, self.records().only("pk"))
         body = SetPasswordInput.read(request.data)
         operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
@@ -202,20 +187,14 @@ class ApiKeyViewSet(EntityViewSet):
     entity_name = "api_key"
     action_verbs = {"rotate": "update"}
 
-    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
-        # An Idempotency-Key would keep the secret of the answer readable for a day.
-        return handler(request, *self.args, **self.kwargs)
-
-    @documented(request=api_key_input, response=NewApiKeyOutput, status=201)
+    @documented(request=api_key_input, response=NewApiKeyOutput, status=201, secret=True)
     def create(self, request: Request, **kwargs: Any) -> Response:
-        self.refuse_unknown_parameters(frozenset())
         made = operations.create_api_key(self.actor, **ApiKeyInput.read(request.data), now=self.now)
         return self._shown_once(made)
 
-    @documented(request=RotateInput, optional_body=True, response=NewApiKeyOutput, status=201)
+    @documented(request=RotateInput, optional_body=True, response=NewApiKeyOutput, status=201, secret=True)
     def rotate(self, request: Request, pk: str, **kwargs: Any) -> Response:
         """A new key like this one, which goes on for a while."""
-        self.refuse_unknown_parameters(frozenset())
         record = self.view.get(pk, self.records().only("pk"))
         body = RotateInput.read(request.data)
         overlap = {"overlap": timedelta(seconds=body["overlap_seconds"])} if body else {}

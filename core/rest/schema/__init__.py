@@ -26,8 +26,8 @@ is public, 404 where the path names something, 409 for writes, 413 and 415 with 
 others. A handler that declares nothing is a warning, and a warning fails the check.
 """
 
+from core.rest.declarations import Content, Operation, created, documented, page, record
 from core.rest.schema.auto import EntityAutoSchema, only_api
-from core.rest.schema.declarations import Content, Operation, created, documented, page, record
 
 __all__ = [
     "Content",

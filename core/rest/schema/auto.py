@@ -16,9 +16,9 @@ from rest_framework.serializers import Serializer
 
 from core.access.view import GUARDED_ENTITIES, MANAGE_USERS
 from core.entities import entities
+from core.rest.declarations import Content, EntityShape, Operation, Shape
 from core.rest.schema.components import ETAG, LOCATION, Components, body
-from core.rest.schema.declarations import Content, EntityShape, Operation, Shape, operation_of
-from core.rest.schema.entities import list_parameters, shape, shape_parameters, standard
+from core.rest.schema.entities import list_parameters, shape, shape_parameters
 from core.rest.schema.fields import UUID, Schema
 from core.rest.schema.serializers import serializer_schema
 from core.rest.views import ApiView
@@ -52,9 +52,7 @@ class EntityAutoSchema(AutoSchema):
         if not isinstance(view, ApiView):
             warn(f"{path}: only an ApiView can be documented")
             return None
-        operation = operation_of(view, verb)
-        if operation is None and isinstance(view, EntityViewSet):
-            operation = standard(view.entity, view.action)
+        operation = view.declared(getattr(view, "action", None) or verb)
         if operation is None:
             warn(f"{method} {path}: its handler declares nothing (core.rest.schema)")
             operation = Operation()
@@ -78,6 +76,10 @@ class _Entry:
         self.operation = operation
         self.components = components
         self.action: str = getattr(view, "action", "") or ""
+
+    @property
+    def _takes_key(self) -> bool:
+        return self.verb == "post" and self.view.takes_key(self.operation)
 
     def document(self) -> Schema:
         entry: Schema = {
@@ -166,7 +168,7 @@ class _Entry:
         names = []
         if self.operation.versioned:
             names.append("IfNoneMatch" if self.verb == "get" else "IfMatch")
-        if self.verb == "post" and not self.view.public:
+        if self._takes_key:
             names.append("IdempotencyKey")
         if not self.view.public:
             names.append("XCompany")
@@ -225,7 +227,7 @@ class _Entry:
             found.add(409)
         if declared.request is not None:
             found |= {413, 415}
-        if self.verb == "post" and not self.view.public:
+        if self._takes_key:
             found.add(422)
         if declared.versioned and self.verb != "get":
             found.add(412)

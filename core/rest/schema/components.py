@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from core.rest.bulk import OPERATIONS
+from core.rest.declarations import JSON
 from core.rest.idempotency import MAX_KEY_LENGTH
 from core.rest.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
 from core.rest.problems import CONTENT_TYPE
-from core.rest.schema.declarations import JSON
 from core.rest.schema.fields import TEXT, UUID, VERSION, Schema, shared_filters
 from core.rest.views import ACCEPTED_VERSIONS
 

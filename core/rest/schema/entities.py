@@ -10,9 +10,9 @@ from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.identity.rights import PERMISSION_WORDS
 from core.rest.bulk import MAX_OPERATIONS
+from core.rest.declarations import EntityShape, record
 from core.rest.listing import MAX_ORDERING
 from core.rest.schema.components import Components
-from core.rest.schema.declarations import EntityShape, Operation, created, page, record
 from core.rest.schema.fields import VERSION, Schema, asked, example, or_null, shown, written
 from core.tenancy.actors import VERBS
 
@@ -289,73 +289,3 @@ def list_parameters(components: Components, entity: Entity) -> list[Schema]:
         *(components.parameter(each) for each in ("Search", "Page", "PageSize", "Cursor", "Count")),
         *shape_parameters(components, entity),
     ]
-
-
-# --- operations ----------------------------------------------------------------------------------------------------
-
-
-def standard(entity: Entity, action: str) -> Operation | None:
-    """What `EntityViewSet` itself serves as `action`."""
-    name = entity.name
-    one, many = entity.noun, entity.noun_plural
-    article = "an" if one[:1] in "aeio" else "a"
-    of = record(name)
-
-    def sent(suffix: str) -> EntityShape:
-        return EntityShape(name, suffix)
-
-    operations = {
-        "list": Operation(response=page(name), summary=f"List {many}", lists=name),
-        "retrieve": Operation(
-            response=of, summary=f"Get {article} {one}", shaped=True, versioned=True, also={304: None}
-        ),
-        "create": Operation(
-            request=created(name), response=of, status=201, summary=f"Create {article} {one}", shaped=True
-        ),
-        "update": Operation(
-            request=sent("Replacement"),
-            response=of,
-            summary=f"Replace {article} {one}",
-            shaped=True,
-            versioned=True,
-            errors=(423,),
-        ),
-        "partial_update": Operation(
-            request=sent("Patch"),
-            response=of,
-            summary=f"Change {article} {one}",
-            shaped=True,
-            versioned=True,
-            errors=(423,),
-        ),
-        "destroy": Operation(
-            status=204,
-            summary=f"Move {article} {one} to the recycle bin"
-            if entity.is_soft_deleted
-            else f"Delete {article} {one}",
-            versioned=True,
-            errors=(423,),
-        ),
-        "restore": Operation(
-            response=of, summary=f"Restore {article} {one} from the recycle bin", versioned=True
-        ),
-        "by_external_id": Operation(
-            request=sent("Upsert"),
-            response=of,
-            also={201: of},
-            summary=f"Create or change {article} {one} by its id in another system",
-            shaped=True,
-            versioned=True,
-            errors=(423,),
-            path={
-                part: {"type": "string", "minLength": 1, "maxLength": most, "pattern": r"^[^\u0000/]+$"}
-                for part, most in (("source", 64), ("external_id", 255))
-            },
-        ),
-        "bulk": Operation(
-            request=sent("Bulk"),
-            response={"$ref": "#/components/schemas/BulkResult"},
-            summary=f"Create, change and delete many {many}",
-        ),
-    }
-    return operations.get(action)
