@@ -141,7 +141,11 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Atrium CRM",
-    "DESCRIPTION": "REST API of Atrium CRM.",
+    "DESCRIPTION": (
+        "REST API of Atrium CRM. Sign in at `POST /api/v1/auth/login/` and send the access token as "
+        "`Authorization: Bearer <token>`, or a key for machines as `Authorization: Api-Key <key>`. "
+        "What is refused says why: a problem document (RFC 9457) with a stable `code` and the path of each fault."
+    ),
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": r"/api/v[0-9]+",

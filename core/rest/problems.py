@@ -41,6 +41,10 @@ RETRY_SECONDS = 1
 LOCK_NOT_AVAILABLE = "55P03"
 
 
+class LengthRequired(DomainError):
+    code, status, title = "length_required", 411, "A body needs a Content-Length"
+
+
 class UnsupportedMediaType(DomainError):
     code, status, title = "unsupported_media_type", 415, "This content type is not read here"
 

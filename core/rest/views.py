@@ -49,6 +49,12 @@ def _declared(view: Any, name: str) -> Operation:
     return view.declared(name) or Operation()
 
 
+def _has_more(environ: Mapping[str, Any]) -> bool:
+    """Whether a body comes although its length was not told, in chunks or in frames of HTTP/2."""
+    may_come = "HTTP_TRANSFER_ENCODING" in environ or not environ["SERVER_PROTOCOL"].startswith("HTTP/1")
+    return may_come and bool(environ.get("wsgi.input_terminated")) and bool(environ["wsgi.input"].read(1))
+
+
 class ApiView(APIView):
     """Base of every endpoint.
 
@@ -230,6 +236,9 @@ class ApiView(APIView):
 
     def _check_size(self, request: Request) -> None:
         given = request.META.get("CONTENT_LENGTH") or "0"
+        if given == "0" and _has_more(request.META):
+            # The framework takes such a body for none at all.
+            raise problems.LengthRequired()
         # Python reads digits of every script, HTTP only these.
         if not (given.isascii() and given.isdigit()):
             raise Invalid("Content-Length takes a whole number.", code="bad_content_length")

@@ -22,7 +22,7 @@ a dict or a function that answers one once everything is registered, `record(ent
 for an entity's input, `Content` for what is not JSON, or None for no body. A view whose handlers are inherited declares
 them as `schemas = {"post": Operation(…)}`, by method or by viewset action. The summary is the first sentence of the
 handler's docstring, or of the view's. Answers 400, 406, 429 and 503 are documented for all, 401 and 403 unless the view
-is public, 404 where the path names something, 409 for writes, 413 and 415 with a body, 422 for POST; `errors` adds
+is public, 404 where the path names something, 409 for writes, 411, 413 and 415 with a body, 422 for POST; `errors` adds
 others. A handler that declares nothing is a warning, and a warning fails the check.
 """
 

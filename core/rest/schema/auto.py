@@ -226,7 +226,7 @@ class _Entry:
         if self.verb in _WRITES:
             found.add(409)
         if declared.request is not None:
-            found |= {413, 415}
+            found |= {411, 413, 415}
         if self._takes_key:
             found.add(422)
         if declared.versioned and self.verb != "get":

@@ -138,6 +138,7 @@ _PROBLEM_TEXTS = {
     406: "The version or media type asked for is not served.",
     409: "It conflicts with what is stored, or the record is busy.",
     410: "It is no longer here.",
+    411: "The body comes without a `Content-Length`.",
     412: "The record has changed since it was read.",
     413: "The input is larger than the limit that the answer names.",
     415: "The body's media type is not read here.",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from typing import Any
+
 import pytest
 
 from tests.worlds import World
@@ -151,6 +154,17 @@ class TestRoles:
         answer = acme.client().post("/api/v1/roles/", {"name": "auditor"}, CONTENT_LENGTH="9" * digits)
 
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+    @pytest.mark.parametrize("sent", [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"SERVER_PROTOCOL": "HTTP/2"}])
+    def test_refuse_a_body_of_untold_length(self, acme: World, sent: dict[str, str]) -> None:
+        # As a web server hands it on. The framework would read nothing.
+        def post(body: bytes) -> Any:
+            given = {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True}
+            return acme.client().post("/api/v1/roles/", **given, **sent)
+
+        answer = post(b'{"name": "auditor"}')
+        assert (answer.status_code, answer.json()["code"]) == (411, "length_required")
+        assert post(b"").json()["errors"][0]["code"] == "required"
 
     def test_refuse_what_text_cannot_hold(self, acme: World) -> None:
         for name in ('{"name": "a\\u0000b"}', '{"name": "\\ud800"}'):
