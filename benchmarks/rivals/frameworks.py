@@ -163,10 +163,7 @@ def list_contacts(request: Any, limit: int = 100) -> Any:
 
 @api.post("/contacts/", response=ContactOut)
 def create_contact(request: Any, sent: ContactIn) -> Any:
-    contact = Contact(company_id=WRITES, **sent.dict())
-    contact.save(force_insert=True)
-    contact.refresh_from_db()
-    return contact
+    return Contact.objects.create(company_id=WRITES, **sent.dict())
 
 
 urlpatterns = [
