@@ -195,13 +195,18 @@ class ApiView(APIView):
         if verb != MEMBER and not self.actor.rights.can(verb):
             raise Forbidden()
 
-    def required_verb(self) -> str | None:
+    @property
+    def handler_name(self) -> str:
+        """The action of a viewset, or the method in lower case; HEAD is answered by the handler of GET."""
         method = (self.request.method or "").lower()
-        return self.verbs.get("get" if method == "head" else method)
+        return getattr(self, "action", None) or ("get" if method == "head" else method)
+
+    def required_verb(self) -> str | None:
+        return self.verbs.get(self.handler_name)
 
     @classmethod
     def declared(cls, name: str) -> Operation | None:
-        """What the handler takes and answers: a method in lower case, or an action of a viewset."""
+        """What the handler of that name takes and answers."""
         return declaration_of(cls, name)
 
     @classmethod
@@ -213,10 +218,8 @@ class ApiView(APIView):
     def check_input(self, request: Request) -> None:
         """Raises: Invalid for query parameters that mean nothing here or are given twice, and for a body or an
         Idempotency-Key nobody reads."""
-        method = (request.method or "").lower()
-        name = getattr(self, "action", None) or ("get" if method == "head" else method)
-        declared = _declared(type(self), name)  # type: ignore[arg-type]
-        if method == "post" and "Idempotency-Key" in request.headers and not self.takes_key(declared):
+        declared = _declared(type(self), self.handler_name)  # type: ignore[arg-type]
+        if request.method == "POST" and "Idempotency-Key" in request.headers and not self.takes_key(declared):
             raise Invalid(
                 "What this answers is not kept, so it takes no Idempotency-Key.", code="no_idempotency_key"
             )

@@ -381,6 +381,14 @@ class TestEveryOperation:
         assert "nobody_reads_this" in [error["path"] for error in answer.json()["errors"]]
 
     @every_operation()
+    def test_refuses_an_idempotency_key_nobody_keeps(self, operation: Operation, rooms: Rooms) -> None:
+        offered = {"$ref": "#/components/parameters/IdempotencyKey"}
+        if operation.method != "POST" or offered in (operation.documented or {}).get("parameters", ()):
+            return
+        answer = rooms.send(replace(control(operation, rooms.acme), headers={"Idempotency-Key": "once"}))
+        assert (answer.status, answer.json()["code"]) == (400, "no_idempotency_key")
+
+    @every_operation()
     def test_refuses_hostile_values(self, operation: Operation, rooms: Rooms, share: int) -> None:
         call = control(operation, rooms.acme)
         if not isinstance(call.body, dict) or call.is_form:
