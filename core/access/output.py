@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -122,8 +122,9 @@ class Output:
             params,
             last=last and not self.expand,
             as_texts=True,
+            each=partial(self._documents, places),
         )
-        return self._documents(rows, places[: len(extra)], places[len(extra) :])
+        return self._expanded(rows) if self.expand else rows
 
     def texts(self, queryset: QuerySet[Any]) -> list[bytes]:
         """The JSON of each record."""
@@ -149,20 +150,23 @@ class Output:
                 return
             last = rows[-1][1]
 
-    def _documents(
-        self, rows: list[tuple[Any, ...]], extra_at: list[int], relations_at: list[int]
-    ) -> list[Document]:
+    def _documents(self, places: list[int], rows: list[tuple[Any, ...]]) -> list[Document]:
+        """Each row as `(document, *values at the places)`."""
         names = self.fields
         documents = [dict(zip(names, row, strict=False)) for row in rows]
         for place, name, convert in _conversions(self.view.entity.name, names):
             for row, document in zip(rows, documents, strict=True):
                 if row[place] is not None:
                     document[name] = convert(row[place])
-        for name, place in zip(self.expand, relations_at, strict=True):
+        return list(zip(documents, *(map(itemgetter(place), rows) for place in places), strict=True))
+
+    def _expanded(self, rows: list[Document]) -> list[Document]:
+        """The documents with the records behind their relations, whose ids stand last in each row."""
+        for place, name in enumerate(self.expand, -len(self.expand)):
             known = self._details(name, {row[place] for row in rows} - {None})
-            for row, document in zip(rows, documents, strict=True):
-                document[f"{name}_detail"] = known.get(row[place])
-        return list(zip(documents, *(map(itemgetter(place), rows) for place in extra_at), strict=True))
+            for row in rows:
+                row[0][f"{name}_detail"] = known.get(row[place])
+        return [row[: -len(self.expand)] for row in rows]
 
     def _details(self, name: str, ids: set[str]) -> dict[str, dict[str, Any]]:
         """The records behind a relation, by id."""

@@ -7,7 +7,7 @@ only this, so one row and a hundred thousand take the same path.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,8 +31,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be a column's value")
 
 
-def to_json(value: Any) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+to_json: Callable[[Any], str] = json.JSONEncoder(default=_plain, ensure_ascii=False).encode
 
 
 def column_of(model: type[models.Model], name: str) -> str:
@@ -53,6 +52,21 @@ def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     return types
 
 
+@lru_cache(maxsize=256)
+def _columns(model: type[models.Model]) -> Mapping[str, str]:
+    """The columns by the names of their fields."""
+    names = {field.name: str(field.column) for field in model._meta.concrete_fields}
+    return {**{column: column for column in names.values()}, **names, EXPECTED_VERSION: EXPECTED_VERSION}
+
+
+@lru_cache(maxsize=4096)
+def _shape(model: type[models.Model], columns: tuple[str, ...], is_versioned: bool) -> str:
+    """What a JSON document has, as a column definition list."""
+    types = sql_types(model)
+    shape = ["id uuid", *([f"{EXPECTED_VERSION} integer"] if is_versioned else [])]
+    return ", ".join([*shape, *(f'"{column}" {types[column]}' for column in columns)])
+
+
 @dataclass(frozen=True)
 class Rows:
     """`sql` selects `ord`, `id`, optionally `expected_version`, and `columns`; `params` are its parameters.
@@ -70,27 +84,18 @@ class Rows:
     @classmethod
     def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
         """Rows given as mappings of field name to value; `id` is made where it is missing."""
-        types = sql_types(model)
+        columns_of = _columns(model)
         documents = []
         key_sets = set()
         for row in rows:
-            document = {
-                (EXPECTED_VERSION if name == EXPECTED_VERSION else column_of(model, name)): value
-                for name, value in row.items()
-            }
+            document = {columns_of[name]: value for name, value in row.items()}
             document.setdefault("id", uuid7())
             key_sets.add(frozenset(document) - {"id", EXPECTED_VERSION})
             documents.append(document)
         columns = tuple(sorted(set().union(*key_sets))) if key_sets else ()
         versioned = any(EXPECTED_VERSION in document for document in documents)
         sparse = len(key_sets) > 1
-        shape = ", ".join(
-            [
-                "id uuid",
-                *([f"{EXPECTED_VERSION} integer"] if versioned else []),
-                *(f'"{c}" {types[c]}' for c in columns),
-            ]
-        )
+        shape = _shape(model, columns, versioned)
         if len(documents) == 1:
             # The planner knows that this is one row; of the elements of an array it expects a hundred.
             sql = f"SELECT 0 AS ord, x.* FROM jsonb_to_record(%s::jsonb) AS x({shape})"

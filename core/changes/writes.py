@@ -136,7 +136,9 @@ def _run(
     unchanged = set()
     # A query may select any number of rows: a plan made for one would join them one by one.
     may_prepare = rows.count is not None
-    found = connection.fetch_prepared(sql, params, prepare=may_prepare, before=before)  # type: ignore[attr-defined]
+    found = connection.fetch_prepared(  # type: ignore[attr-defined]
+        sql, params, prepare=may_prepare, before=before, writes=True
+    )
     for place, record_id, version, changed, faults in found:
         if faults:
             refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)

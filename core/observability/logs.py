@@ -17,6 +17,9 @@ from core.observability.correlation import add_correlation
 # Names that never reach a log, whoever passes them.
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "body")
 
+# What our own lines go through.
+_processors: list[structlog.typing.Processor] = []
+
 
 def configure(options: Mapping[str, str]) -> None:
     """Set up structlog and the standard library's logging. `options` holds `format` and `level`."""
@@ -42,8 +45,10 @@ def configure(options: Mapping[str, str]) -> None:
         # Without the rich traceback, which prints the values of local variables.
         plain = structlog.dev.plain_traceback
         final = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+    # In place, so that loggers which have written already follow.
+    _processors[:] = [structlog.stdlib.filter_by_level, *shared, *final, _as_line]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -55,7 +60,7 @@ def configure(options: Mapping[str, str]) -> None:
             "disable_existing_loggers": False,
             "formatters": {
                 "structured": {
-                    "()": structlog.stdlib.ProcessorFormatter,
+                    "()": _Formatter,
                     "foreign_pre_chain": shared,
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
                 }
@@ -72,6 +77,18 @@ def configure(options: Mapping[str, str]) -> None:
             },
         }
     )
+
+
+def _as_line(_logger: Any, _method: str, line: Any) -> tuple[tuple[str], dict[str, Any]]:
+    """The last processor of our own lines: they are written as they are."""
+    return (line,), {"extra": {"is_line": True}}
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Gives the libraries' lines the shape that ours have already."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg) if hasattr(record, "is_line") else super().format(record)
 
 
 def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -51,6 +51,11 @@ def _constant(text: str) -> None:
     raise _Refused("not_json", f"{text} is not JSON.")
 
 
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_number, parse_int=_integer, parse_constant=_constant
+)
+
+
 def _depth(document: Any) -> int:
     level, depth = [document], 0
     while level:
@@ -74,13 +79,7 @@ def read_json(body: bytes) -> Any:
             f"A body may have {MAX_BODY_BYTES} bytes.", code="body_too_large", limit=MAX_BODY_BYTES
         )
     try:
-        document = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_float=_number,
-            parse_int=_integer,
-            parse_constant=_constant,
-        )
+        document = _DECODER.decode(body.decode("utf-8"))
     except _Refused as refused:
         raise Invalid(str(refused), code=refused.code) from None
     except UnicodeDecodeError as error:

@@ -28,6 +28,8 @@ class RoutesByFirstWord(URLResolver):
     def __init__(self, prefix: str, routes: Sequence[URLPattern | URLResolver]) -> None:
         super().__init__(RoutePattern(prefix), list(routes))
         self._prefix = prefix
+        # Where paths without parameters lead: as many as there are such routes.
+        self._plain: dict[str, ResolverMatch] = {}
 
     @cached_property
     def _by_word(self) -> Mapping[str, URLResolver]:
@@ -42,10 +44,16 @@ class RoutesByFirstWord(URLResolver):
         return {word: URLResolver(self.pattern, routes) for word, routes in found.items()}
 
     def resolve(self, path: str) -> ResolverMatch:
+        known = self._plain.get(path)
+        if known is not None:
+            return known
         word = path.removeprefix(self._prefix).partition("/")[0]
         among = self._by_word.get(word)
         # Where there is none, Django says what there is.
-        return super().resolve(path) if among is None else among.resolve(path)
+        found = super().resolve(path) if among is None else among.resolve(path)
+        if not found.kwargs and not found.args:
+            self._plain[path] = found
+        return found
 
 
 class EntityRouter(SimpleRouter):

@@ -155,7 +155,9 @@ class ApiView(APIView):
 
     @contextmanager
     def _settled(self) -> Iterator[None]:
-        """Neither an answer nor a refusal leaves the block before the caller's session was looked at."""
+        """Neither an answer nor a refusal leaves the block before the caller's session was looked at, which the server does
+        while the request is read."""
+        connection.go_ahead()  # type: ignore[attr-defined]
         try:
             yield
         except PremiseFailed:

@@ -102,10 +102,9 @@ class _Lines(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = record.msg
-        if isinstance(event, dict) and isinstance(event.get("exc_info"), BaseException):
-            event = {**event, "exc_info": "".join(traceback.format_exception(event["exc_info"]))}
-        self.lines.append(f"{event} {record.args or ''}")
+        fault = record.exc_info and record.exc_info[1]
+        trace = "".join(traceback.format_exception(fault)) if fault else ""
+        self.lines.append(f"{record.msg} {record.args or ''} {trace}")
 
 
 @contextmanager

@@ -21,7 +21,14 @@ from psycopg.errors import InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
-from core.tenancy.postgresql.prepared import Params, Premise, PremiseFailed, PreparedStatements, Statement
+from core.tenancy.postgresql.prepared import (
+    Params,
+    Premise,
+    PremiseFailed,
+    PreparedStatements,
+    Reading,
+    Statement,
+)
 
 APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
@@ -86,15 +93,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ends_with_work = False
         # The last statement of the transaction has run, and its end with it.
         self._ended = False
-        # What the open transaction takes for granted, and the context to look at it in.
-        self._premise: tuple[Premise, context.Context] | None = None
+        # What the open transaction takes for granted until the server has been heard.
+        self._assumed: Statement | None = None
+        # It has something to write to the disk.
+        self._has_written = False
 
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
-        self._told = self._premise = None
-        self._ended = self.ends_with_work = False
+        self._told = self._assumed = None
+        self._ended = self._has_written = self.ends_with_work = False
 
     def _cursor(self, name: str | None = None) -> Any:
         self.ensure_connection()
@@ -102,66 +111,81 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super()._cursor(name)  # type: ignore[misc]
 
     def _tell_context(self) -> None:
-        """Tell the open transaction the context of this moment, unless it knows."""
+        """Tell the open transaction the context of this moment, unless it knows; and settle what it takes for granted."""
         untold = self._untold()
-        if untold:
+        if untold or self._assumed:
             self._run(*untold)
 
     def _untold(self) -> list[Statement]:
-        """What the transaction must be told, and what it must look at, before its next statement."""
+        """What the transaction must be told before its next statement."""
         if self._ended:
             raise ProgrammingError("A statement comes behind the last one of the transaction.")
         now = context.current()
-        if (self._told is now and self._premise is None) or self.get_autocommit():
+        if self._told is now or self.get_autocommit():
             return []
         if self.connection.info.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return []
-        if self._premise is None:
-            return [self._binding(now)]
-        premise, its_context = self._premise
-        return [self._binding(its_context), premise.statement, self._binding(now)]
-
-    def _binding(self, told: context.Context) -> Statement:
         role = "none"
         if self._restricted:
-            role = PLATFORM_ROLE if told.system else APP_ROLE
-        return _BIND, (str(told.company_id or ""), told.for_database(), role), True
+            role = PLATFORM_ROLE if now.system else APP_ROLE
+        return [(_BIND, (str(now.company_id or ""), now.for_database(), role), True)]
 
-    def _run(
-        self, *statements: Statement, commit: bool = False, as_texts: bool = False
-    ) -> list[tuple[Any, ...]]:
-        """Rows of the last statement, run behind what the transaction must be told."""
-        premise = self._premise and self._premise[0]
+    def _run(self, *statements: Statement, **options: Any) -> list[tuple[Any, ...]]:
+        """Rows of the last statement; `options` as of `PreparedStatements.fetch`."""
         try:
             with self.wrap_database_errors:
-                rows = self._statements.fetch(*statements, premise=premise, commit=commit, as_texts=as_texts)
+                rows = self._statements.fetch(*statements, **options)
         except PremiseFailed:
-            self._premise = None
+            self._assumed = None
             raise
-        # A statement that could not be sent leaves the premise to be looked at.
-        self._premise = None
-        self._told, self._ended = context.current(), commit
+        # A statement that could not be sent leaves what is taken for granted to be looked at.
+        self._assumed = None
+        if statements:
+            self._told = context.current()
         return rows
 
     def assume(
         self, sql: str, params: Params, rows: list[tuple[Any, ...]], otherwise: Callable[[], None]
     ) -> None:
-        """Take it for granted, in this transaction, that the statement has these rows (`as_texts`) in this context; it runs in
-        the round trip of the next statement, before it, which raises PremiseFailed (after `otherwise()`) if it has others.
+        """Take it for granted, in this transaction, that the statement has these rows (`as_texts`) in this context. It goes to
+        the server ahead of the next one, which raises PremiseFailed (after `otherwise()`) if it has others.
 
         Whoever assumes calls `settle` before anything leaves the transaction. A read-only statement, please.
         """
         self.settle()
-        self._premise = Premise((sql, params, True), rows, otherwise), context.current()
+        self.ensure_connection()
+        statement = sql, params, True
+        with self.wrap_database_errors:
+            self._statements.send(*self._untold(), premise=Premise(statement, rows, otherwise))
+        self._told, self._assumed = context.current(), statement
+
+    def go_ahead(self) -> None:
+        """The server looks at what is taken for granted, and hears of this moment's context, while the process works on."""
+        if self._assumed is not None:
+            with self.wrap_database_errors:
+                self._statements.send(*self._untold(), now=True)
+            self._told = context.current()
 
     def settle(self) -> None:
         """Look at what is taken for granted, if no statement has done so yet.
 
         Raises: PremiseFailed.
         """
-        if self._premise is not None:
-            self._tell_context()
+        if self._assumed is not None:
+            self._run()
+
+    def _commit(self) -> None:
+        if self.connection is not None:
+            with self.wrap_database_errors:
+                self._statements.finish()
+        super()._commit()  # type: ignore[misc]
+
+    def _rollback(self) -> None:
+        if self.connection is not None:
+            with self.wrap_database_errors:
+                self._statements.abandon()
+        super()._rollback()  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)  # type: ignore[misc]
@@ -175,24 +199,38 @@ class DatabaseWrapper(base.DatabaseWrapper):
         *,
         prepare: bool = True,
         before: Sequence[Statement] = (),
+        writes: bool = False,
         last: bool = False,
         as_texts: bool = False,
+        each: Reading | None = None,
     ) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
 
         `prepare=False` for one whose work the parameters do not show: it is planned each time. The statements `before` run
         first, in the same round trip; each sees what those before it wrote. After the `last` one the transaction is
-        committed in that round trip, if it is a piece of work of its own; a statement that comes nevertheless is an error.
-        `as_texts`: ids, times, decimals and JSON stay as the server writes them.
+        committed, if it is a piece of work of its own; a statement that comes nevertheless is an error. If one of them
+        `writes`, the process works on while the server commits, and waits where it leaves the transaction.
+        `as_texts`: ids, times, decimals and JSON stay as the server writes them. `each`: what it makes of portions of the
+        rows, in their place, while the server makes those behind them.
         """
         self.validate_no_broken_transaction()
         self.ensure_connection()
         started = time.monotonic()
-        assumed = self._premise
+        assumed = self._assumed
+        self._has_written |= writes
         commit = last and self.ends_with_work and not self.savepoint_ids
-        rows = self._run(*self._untold(), *before, (sql, params, prepare), commit=commit, as_texts=as_texts)
+        rows = self._run(
+            *self._untold(),
+            *before,
+            (sql, params, prepare),
+            commit=commit,
+            wait=not self._has_written,
+            as_texts=as_texts,
+            each=each,
+        )
+        self._ended = commit
         if self.queries_logged:
-            earlier = ([assumed[0].statement] if assumed else []) + [*before]
+            earlier = ([assumed] if assumed else []) + [*before]
             self.queries_log.extend({"sql": text, "time": "0.000"} for text, _, _ in earlier)
             self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
         return rows

@@ -2,14 +2,18 @@
 
 psycopg forgets its prepared statements with every rollback and converts long statements anew each time they run; here a
 statement stays prepared until it is the one used longest ago of many.
+
+Process and server work side by side where they can: a premise is sent before anybody needs its rows, and the rows of a
+last statement come while the server still writes the transaction to its disk.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
 from typing import Any
@@ -25,6 +29,8 @@ MAX_STATEMENTS = 300
 MANY_ELEMENTS = 50
 LONG_TEXT = 20_000
 _MOST: dict[type, int] = {str: LONG_TEXT, list: MANY_ELEMENTS, tuple: MANY_ELEMENTS}
+# Rows are read in portions of so many, while the server makes those behind them.
+ROWS_AT_ONCE = 25
 # The table changed under a statement; prepared again, it works.
 _OUTDATED = "0A000"
 _PLACEHOLDER = re.compile(r"%(?:%|s|\((\w+)\)s)")
@@ -34,6 +40,8 @@ Params = Sequence[Any] | Mapping[str, Any] | None
 # SQL, parameters, and whether it may be prepared.
 Statement = tuple[str, Params, bool]
 
+# Makes something of rows.
+Reading = Callable[[list[tuple[Any, ...]]], list[tuple[Any, ...]]]
 # The statement and the types of its parameters.
 _Key = tuple[bytes, tuple[int, ...]]
 
@@ -44,13 +52,27 @@ class PremiseFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Premise:
-    """The rows that a statement is taken to have, ids and times as the server writes them, until it is run with the next
-    one."""
+    """The rows that a statement is taken to have, ids and times as the server writes them, until they are read."""
 
     statement: Statement
     rows: list[tuple[Any, ...]]
     # Told when the premise fails, so that it is not taken for granted again.
     otherwise: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Step:
+    """One message to the server: it prepares a statement under a name, runs a prepared one, or neither."""
+
+    send: Callable[[], None]
+    prepares: tuple[_Key, bytes] | None = None
+    runs: _Key | None = None
+    premise: Premise | None = None
+    # Reads rows while others are still on their way.
+    read: Callable[[pq.abc.PGresult], list[tuple[Any, ...]]] | None = None
+    # What the server answers: the rows that were read, and the result that ends them.
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    result: pq.abc.PGresult = field(init=False)
 
 
 @lru_cache(maxsize=4096)
@@ -88,11 +110,73 @@ class _Writing:
             self.adapters.register_loader(name, TextLoader)
 
 
+class _Pipeline:
+    """Steps on their way, in their order; each is sent before the results of those ahead of it are read.
+
+    Whoever is interrupted in between leaves a connection that nobody knows the state of: it is closed.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._wire = connection.pgconn
+        # What was sent and not heard of, and whether the server knows that nothing follows.
+        self.waiting: list[_Step] = []
+        self._is_complete = False
+
+    def send(self, steps: Sequence[_Step], now: bool) -> None:
+        """`now`, the server begins with all that waits. What does not fit into the socket goes with what follows."""
+        with self._connection.lock, self._closed_on_failure():
+            self._put(steps)
+            if now:
+                self._wire.flush()
+
+    def hear(self, steps: Sequence[_Step] = (), last: _Step | None = None) -> list[_Step]:
+        """Send the steps, behind which nothing follows, and read the results of all that waits. The server goes on to the
+        `last` step, which is left waiting."""
+        with self._connection.lock, self._closed_on_failure():
+            if len(steps) == 1 and not self.waiting and last is None:
+                steps[0].send()
+                self._connection.wait(_received(self._wire, steps))
+                return [*steps]
+            self._put(steps)
+            heard = [*self.waiting]
+            if last is not None:
+                # The results before it come at once.
+                self._wire.send_flush_request()
+                self._put([last])
+            if not self._is_complete:
+                self._wire.pipeline_sync()
+                self._is_complete = True
+            self._connection.wait(_received(self._wire, heard, to_the_sync=last is None))
+            del self.waiting[: len(heard)]
+            if not self.waiting:
+                self._wire.exit_pipeline_mode()
+                self._is_complete = False
+        return heard
+
+    def _put(self, steps: Sequence[_Step]) -> None:
+        if not self.waiting:
+            self._wire.enter_pipeline_mode()
+        for step in steps:
+            step.send()
+        self.waiting += steps
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.waiting.clear()
+            self._connection.close()
+            raise
+
+
 class PreparedStatements:
     """The prepared statements of one connection, which must belong to this thread."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self._pipeline = _Pipeline(connection)
         # Kept, since each has to find out anew how values of a type are written and read.
         self._values = Transformer(connection)
         self._texts = Transformer(_Writing(connection))
@@ -100,121 +184,138 @@ class PreparedStatements:
         self._unneeded: list[bytes] = []
         self._numbers = count(1)
 
+    def send(self, *statements: Statement, premise: Premise | None = None, now: bool = False) -> None:
+        """Send the statements, and that of the premise behind them, with those of the next `fetch`, which looks at what came of
+        them; or `now`, so that the server begins with all that waits. Starts the transaction if need be.
+
+        Raises: psycopg.Error when they cannot be sent.
+        """
+        steps = self._opening()
+        for statement in statements if premise is None else (*statements, premise.statement):
+            steps += self._running(statement)
+        if premise is not None:
+            steps[-1].premise = premise
+        self._pipeline.send(steps, now)
+
     def fetch(
         self,
         *statements: Statement,
-        premise: Premise | None = None,
         commit: bool = False,
+        wait: bool = True,
         as_texts: bool = False,
+        each: Reading | None = None,
     ) -> list[tuple[Any, ...]]:
-        """Run the statements in one round trip and return the rows of the last. Starts the transaction if need be, and
-        with `commit` ends it.
+        """Run the statements in one round trip, behind what was sent, and return the rows of the last. Starts the transaction
+        if need be, and with `commit` ends it; unless that is to `wait`, `finish` does.
 
         A statement with large parameters, or one that may not be prepared, is planned for its values. `as_texts` leaves
-        values of `WRITTEN` types as the server writes them.
-        Raises: psycopg.Error of the first that failed, and those behind it did not run; PremiseFailed when the statement
-        of the premise, one of these, has other rows.
+        values of `WRITTEN` types as the server writes them. `each` makes something of portions of the rows while the server
+        is still busy with those behind them; what it makes is returned in their place.
+        Raises: psycopg.Error of the first that failed, and those behind it did not run; PremiseFailed when the statement of
+        a premise that was sent has other rows.
         """
-        wire = self._connection.pgconn
-        sending: list[Callable[[], None]] = []
-        # What is prepared and what is run at which place of `sending`.
-        prepared: dict[int, tuple[_Key, bytes]] = {}
-        run: dict[int, _Key] = {}
-        premise_at = last_at = -1
-        for name in self._unneeded:
-            sending.append(partial(wire.send_query_params, b"DEALLOCATE " + name, None))
-        self._unneeded.clear()
-        if not self._connection.autocommit and wire.transaction_status == pq.TransactionStatus.IDLE:
-            sending.append(partial(wire.send_query_params, b"BEGIN", None))
+        steps = self._opening()
         for statement in statements:
-            sql, params, may_prepare = statement
-            text, names = (sql.encode(), ()) if params is None else _numbered(sql)
-            values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
-            dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
-            types, formats = self._values.types or (), self._values.formats
-            if not may_prepare or any(_is_large(value) for value in values):
-                sending.append(partial(wire.send_query_params, text, dumped, types, formats))
-                last_at = len(sending) - 1
-                continue
-            key = (text, types)
-            known = self._names.get(key)
-            if known is None:
-                known = b"s%d" % next(self._numbers)
-                prepared[len(sending)] = key, known
-                sending.append(partial(wire.send_prepare, known, text, types))
-            else:
-                self._names.move_to_end(key)
-            run[len(sending)] = key
-            sending.append(partial(wire.send_query_prepared, known, dumped, formats))
-            last_at = len(sending) - 1
-            if premise is not None and statement is premise.statement:
-                premise_at = last_at
+            steps += self._running(statement)
+        if statements:
+            asked = steps[-1]
+            asked.read = partial(_rows, self._texts if as_texts else self._values, each=each)
+        last = None
         if commit:
-            sending.append(partial(wire.send_query_params, b"COMMIT", None))
-        results = self._exchange(sending)
-        sound, error = self._note(results, prepared, run)
-        if (
-            premise is not None
-            and premise_at < sound
-            and self._rows(results[premise_at], as_texts=True) != premise.rows
-        ):
-            premise.otherwise()
-            raise PremiseFailed
-        if error is not None:
-            raise error
+            steps.append(_Step(partial(self._connection.pgconn.send_query_params, b"COMMIT", None)))
+            last = None if wait else steps.pop()
+        failure = self._failure(self._pipeline.hear(steps, last))
+        if failure is not None:
+            self.abandon()
+            raise failure
         if len(self._names) > MAX_STATEMENTS:
             self._unneeded.append(self._names.popitem(last=False)[1])
-        return self._rows(results[last_at], as_texts)
+        return asked.rows if statements else []
 
-    def _note(
-        self,
-        results: list[pq.abc.PGresult],
-        prepared: Mapping[int, tuple[_Key, bytes]],
-        run: Mapping[int, _Key],
-    ) -> tuple[int, psycopg.Error | None]:
-        """Keep what was prepared; answers how many results are sound, and the error of the one behind them."""
-        for place, result in enumerate(results):
-            if result.status in _FAILED:
-                error = errors.error_from_result(result, encoding="utf-8")
-                if error.sqlstate == _OUTDATED and place in run:
-                    self._unneeded.append(self._names.pop(run[place]))
-                return place, error
-            if place in prepared:
-                key, known = prepared[place]
-                self._names[key] = known
-        return len(results), None
+    def finish(self) -> None:
+        """Wait for the end of the transaction, if the server was told to end it.
 
-    def _rows(self, result: pq.abc.PGresult, as_texts: bool = False) -> list[tuple[Any, ...]]:
-        transformer = self._texts if as_texts else self._values
-        transformer.set_pgresult(result)
-        rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
-        transformer.set_pgresult(None)
-        return rows
+        Raises: psycopg.Error when it could not.
+        """
+        if self._pipeline.waiting:
+            failure = self._failure(self._pipeline.hear())
+            if failure is not None:
+                raise failure
 
-    def _exchange(self, sending: list[Callable[[], None]]) -> list[pq.abc.PGresult]:
+    def abandon(self) -> None:
+        """Nobody wants to know any more what came of what was sent."""
+        if self._pipeline.waiting:
+            self._pipeline.hear()
+
+    def _opening(self) -> list[_Step]:
+        """What goes before any statement."""
         wire = self._connection.pgconn
-        with self._connection.lock:
-            if len(sending) == 1:
-                sending[0]()
-                return self._connection.wait(_received(wire, 0))
-            wire.enter_pipeline_mode()
-            try:
-                for send in sending:
-                    send()
-                wire.pipeline_sync()
-                return self._connection.wait(_received(wire, len(sending)))
-            finally:
-                if wire.status == pq.ConnStatus.OK:
-                    wire.exit_pipeline_mode()
+        steps = [
+            _Step(partial(wire.send_query_params, b"DEALLOCATE " + name, None)) for name in self._unneeded
+        ]
+        self._unneeded.clear()
+        if wire.transaction_status == pq.TransactionStatus.IDLE and not self._connection.autocommit:
+            steps.append(_Step(partial(wire.send_query_params, b"BEGIN", None)))
+        return steps
+
+    def _running(self, statement: Statement) -> list[_Step]:
+        """Runs the statement with its last step; one before it prepares what is new."""
+        wire = self._connection.pgconn
+        sql, params, may_prepare = statement
+        text, names = (sql.encode(), ()) if params is None else _numbered(sql)
+        values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
+        dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types, formats = self._values.types or (), self._values.formats
+        if not may_prepare or any(_is_large(value) for value in values):
+            return [_Step(partial(wire.send_query_params, text, dumped, types, formats))]
+        key = (text, types)
+        known = self._names.get(key)
+        if known is not None:
+            self._names.move_to_end(key)
+            return [_Step(partial(wire.send_query_prepared, known, dumped, formats), runs=key)]
+        new = b"s%d" % next(self._numbers)
+        return [
+            _Step(partial(wire.send_prepare, new, text, types), prepares=(key, new)),
+            _Step(partial(wire.send_query_prepared, new, dumped, formats), runs=key),
+        ]
+
+    def _failure(self, heard: Sequence[_Step]) -> Exception | None:
+        """Keep what was prepared; answers what is wrong: a premise, or else the first that failed."""
+        failure: Exception | None = None
+        for step in heard:
+            if step.result.status in _FAILED:
+                error = errors.error_from_result(step.result, encoding="utf-8")
+                if error.sqlstate == _OUTDATED and step.runs is not None:
+                    self._unneeded.append(self._names.pop(step.runs))
+                return failure or error
+            if step.prepares is not None:
+                key, known = step.prepares
+                self._names[key] = known
+            if step.premise is not None and _rows(self._texts, step.result) != step.premise.rows:
+                step.premise.otherwise()
+                failure = PremiseFailed()
+        return failure
 
 
-def _received(wire: pq.abc.PGconn, piped: int) -> PQGen[list[pq.abc.PGresult]]:
-    """One result for each of `piped` statements, the sync behind them read; or that of the only one."""
-    if not piped:
-        return (yield from generators.execute(wire))
+def _rows(transformer: Any, result: pq.abc.PGresult, each: Reading | None = None) -> list[tuple[Any, ...]]:
+    transformer.set_pgresult(result)
+    rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+    transformer.set_pgresult(None)
+    return rows if each is None else each(rows)
+
+
+def _received(wire: pq.abc.PGconn, steps: Sequence[_Step], to_the_sync: bool = False) -> PQGen[None]:
+    """What the server answers to the steps; `to_the_sync`, also that it has come to their end."""
     yield from generators.send(wire)
-    results = []
-    for _ in range(piped):
-        results += yield from generators.fetch_many(wire)
-    yield from generators.fetch_many(wire)
-    return results
+    is_sound = True
+    for step in steps:
+        # Behind one that failed the server answers nothing but that.
+        if step.read is not None and is_sound:
+            wire.set_chunked_rows_mode(ROWS_AT_ONCE)
+        while (result := (yield from generators.fetch(wire))) is not None:
+            step.result = result
+            is_sound = is_sound and result.status not in _FAILED
+            if step.read is not None and result.ntuples:
+                step.rows += step.read(result)
+    if to_the_sync:
+        yield from generators.fetch(wire)

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from django.db import DatabaseError, ProgrammingError, connection, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
+from psycopg.pq import TransactionStatus
 
 from core.identity.models import Company
 from core.kernel.transactions import retried
 from core.tenancy.context import system_context
-from core.tenancy.postgresql.prepared import LONG_TEXT, MANY_ELEMENTS, MAX_STATEMENTS, PremiseFailed
+from core.tenancy.postgresql.prepared import (
+    LONG_TEXT,
+    MANY_ELEMENTS,
+    MAX_STATEMENTS,
+    ROWS_AT_ONCE,
+    PremiseFailed,
+)
+from tests.chaos.machine import wait_for
 from tests.worlds import World
 
 
@@ -92,6 +107,30 @@ class TestPreparedStatements:
         assert f"SELECT $1::int AS column_{MAX_STATEMENTS + 4}" in kept
         assert len(kept) <= MAX_STATEMENTS + 2
 
+    @pytest.mark.parametrize("many", [0, 1, ROWS_AT_ONCE, ROWS_AT_ONCE * 3 + 1])
+    @pytest.mark.parametrize("assumed", [False, True])
+    def test_are_read_in_portions(self, many, assumed):
+        sizes = []
+
+        def each(rows: list[tuple[int]]) -> list[tuple[int]]:
+            sizes.append(len(rows))
+            return [(number * 2,) for (number,) in rows]
+
+        if assumed:
+            connection.assume("SELECT 1", None, [(1,)], lambda: None)
+        found = connection.fetch_prepared("SELECT generate_series(1, %s::int)", [many], each=each)
+
+        assert found == [(number * 2,) for number in range(1, many + 1)]
+        assert sum(sizes) == many
+        assert max(sizes, default=0) <= ROWS_AT_ONCE
+
+    def test_that_fail_among_their_rows_have_none(self):
+        sql = "SELECT 1 / (%s::int - number) FROM generate_series(1, 1000) AS number"
+        with pytest.raises(DatabaseError, match="division"), transaction.atomic():
+            connection.fetch_prepared(sql, [900])
+
+        assert connection.fetch_prepared(sql, [1001])[-1] == (1,)
+
     def test_say_what_failed_as_django_does(self):
         with pytest.raises(DatabaseError) as caught, transaction.atomic():
             connection.fetch_prepared("SELECT * FROM no_such_table", None)
@@ -158,6 +197,75 @@ class TestPremises:
 
 
 @pytest.mark.django_db(transaction=True)
+class TestPremisesOnTheirWay:
+    """The server is at work on a premise while nobody waits for it."""
+
+    def assume(self) -> None:
+        connection.assume("SELECT pg_advisory_xact_lock(7)::text", None, [("",)], lambda: None)
+
+    def others_see_the_lock(self) -> bool:
+        with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+            [(count,)] = other.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted"
+            ).fetchall()
+        return count == 1
+
+    def test_begin_when_they_are_told_to(self):
+        with transaction.atomic():
+            self.assume()
+            connection.go_ahead()
+            wait_for("the server begins", self.others_see_the_lock, seconds=20)
+            connection.settle()
+        assert not self.others_see_the_lock()
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+    def test_end_with_their_transaction(self, error):
+        def work() -> None:
+            self.assume()
+            raise error
+
+        connection.ensure_connection()
+        server = connection.connection.info.backend_pid
+        with pytest.raises(error):
+            retried(work)
+        assert not self.others_see_the_lock()
+        assert connection.fetch_prepared("SELECT pg_backend_pid()", None) == [(server,)]
+
+    def test_end_with_a_transaction_that_is_committed_unsettled(self):
+        with transaction.atomic():
+            self.assume()
+        assert not self.others_see_the_lock()
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_are_lost_with_their_connection(self):
+        def work() -> None:
+            self.assume()
+            with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid]
+                )
+            connection.fetch_prepared("SELECT 7", None)
+
+        with pytest.raises(OperationalError):
+            retried(work)
+        connection.close_if_unusable_or_obsolete()
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_leave_nothing_behind_when_a_savepoint_is_rolled_back(self):
+        def undone() -> None:
+            with transaction.atomic():
+                self.assume()
+                raise ValueError
+
+        def work() -> list[tuple[int]]:
+            with pytest.raises(ValueError):  # noqa: PT011 - it says nothing
+                undone()
+            return connection.fetch_prepared("SELECT 7", None)
+
+        assert retried(work) == [(7,)]
+
+
+@pytest.mark.django_db(transaction=True)
 class TestLastStatement:
     def seen_by_others(self) -> bool:
         with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
@@ -167,8 +275,8 @@ class TestLastStatement:
     def create(self) -> None:
         Company.objects.create(name="Last", slug="last")
 
-    def last(self) -> list[tuple[int]]:
-        return connection.fetch_prepared("SELECT 7", None, last=True)
+    def last(self, writes: bool = False) -> list[tuple[int]]:
+        return connection.fetch_prepared("SELECT 7", None, last=True, writes=writes)
 
     def test_commits_in_its_round_trip(self):
         def work() -> None:
@@ -209,6 +317,38 @@ class TestLastStatement:
 
         retried(work)
         assert self.seen_by_others()
+
+    def test_that_wrote_comes_before_the_disk_has_it(self):
+        def work() -> None:
+            self.create()
+            assert self.last(writes=True) == [(7,)]
+            # The server is told, and nobody has heard of it.
+            assert connection.connection.pgconn.transaction_status == TransactionStatus.ACTIVE
+
+        retried(work)
+        assert connection.connection.pgconn.transaction_status == TransactionStatus.IDLE
+        assert self.seen_by_others()
+
+    def test_whose_commit_fails_says_so_and_keeps_nothing(self):
+        done = []
+
+        def work() -> None:
+            transaction.on_commit(lambda: done.append("after"))
+            self.create()
+            connection.fetch_prepared(
+                "INSERT INTO core_membership (id, company_id, user_id, role_id, is_active, created_at, updated_at, version) "
+                "SELECT uuidv7(), id, uuidv7(), uuidv7(), true, now(), now(), 1 FROM core_company WHERE slug = 'last'",
+                None,
+                writes=True,
+                last=True,
+            )
+            done.append("inside")
+
+        with system_context("a test"), pytest.raises(IntegrityError):
+            retried(work)
+        assert done == ["inside"]
+        assert not self.seen_by_others()
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
 
     def test_lets_none_come_behind_it(self):
         with pytest.raises(ProgrammingError, match="behind the last"):
