@@ -7,6 +7,7 @@ only this, so one row and a hundred thousand take the same path.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,6 +20,7 @@ from django.db import connection, models
 
 from core.kernel.ids import uuid7
 
+_LENGTH = re.compile(r"varchar\(\d+\)")
 # What a client expects a record's version to be; not a column.
 EXPECTED_VERSION = "expected_version"
 
@@ -67,6 +69,32 @@ def _shape(model: type[models.Model], columns: tuple[str, ...], is_versioned: bo
     return ", ".join([*shape, *(f'"{column}" {types[column]}' for column in columns)])
 
 
+@lru_cache(maxsize=4096)
+def _one_row(
+    model: type[models.Model], columns: tuple[str, ...], is_versioned: bool
+) -> tuple[str, tuple[str, ...], frozenset[str]]:
+    """A row of parameters: the SQL, the columns in the order of its parameters, and which of them take JSON."""
+    names = ("id", *([EXPECTED_VERSION] if is_versioned else []), *columns)
+    types = {EXPECTED_VERSION: "integer", **sql_types(model)}
+    # A cast to a length would cut off silently what is too long; the column refuses it.
+    casts = {name: _LENGTH.sub("varchar", types[name]) for name in names}
+    selected = ", ".join(f'%s::{cast} AS "{name}"' for name, cast in casts.items())
+    return f"SELECT 0 AS ord, {selected}", names, frozenset(n for n, cast in casts.items() if cast == "jsonb")
+
+
+def _text(value: Any, is_json: bool) -> Any:
+    """A value as text, so that the statement's parameters have the same types whatever the values are."""
+    if value is None or (isinstance(value, str) and not is_json):
+        return value
+    if is_json:
+        return to_json(value)
+    if isinstance(value, list):
+        return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)
+
+
 @dataclass(frozen=True)
 class Rows:
     """`sql` selects `ord`, `id`, optionally `expected_version`, and `columns`; `params` are its parameters.
@@ -80,6 +108,8 @@ class Rows:
     count: int | None = None
     has_expected_version: bool = False
     sparse: bool = False
+    # What a single row was made of.
+    one: tuple[type[models.Model], Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
@@ -95,17 +125,28 @@ class Rows:
         columns = tuple(sorted(set().union(*key_sets))) if key_sets else ()
         versioned = any(EXPECTED_VERSION in document for document in documents)
         sparse = len(key_sets) > 1
-        shape = _shape(model, columns, versioned)
         if len(documents) == 1:
-            # The planner knows that this is one row; of the elements of an array it expects a hundred.
-            sql = f"SELECT 0 AS ord, x.* FROM jsonb_to_record(%s::jsonb) AS x({shape})"
-            return cls(sql, (to_json(documents[0]),), columns, 1, versioned)
+            # Values of their own, so that the planner knows of one row; of the elements of an array it expects a hundred.
+            return cls._one(model, documents[0], columns, versioned)
+        shape = _shape(model, columns, versioned)
         sql = (
             "SELECT (e.place - 1)::int AS ord, x.*" + (", e.doc" if sparse else "") + " "
             "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS e(doc, place) "
             f"CROSS JOIN LATERAL jsonb_to_record(e.doc) AS x({shape})"
         )
         return cls(sql, (to_json(documents),), columns, len(documents), versioned, sparse)
+
+    @classmethod
+    def _one(
+        cls, model: type[models.Model], document: Mapping[str, Any], columns: tuple[str, ...], versioned: bool
+    ) -> Rows:
+        sql, names, jsons = _one_row(model, columns, versioned)
+        params = tuple(_text(document[name], name in jsons) for name in names)
+        return cls(sql, params, columns, 1, versioned, one=(model, document))
+
+    def only(self, *columns: str) -> Rows:
+        """The rows with no more columns than these, as far as that makes them shorter to tell."""
+        return self if self.one is None else self._one(*self.one, columns, False)
 
     @classmethod
     def select(

@@ -128,16 +128,17 @@ def adding_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> tuple[Sta
     """
     if "tags" not in rows.columns:
         return ()
+    tagged = rows.only("tags")
     sql = (
         "INSERT INTO crm_tag (id, company_id, created_at, updated_at, created_by_id, updated_by_id, name) "
         "SELECT uuidv7(), %s, %s, %s, %s, %s, given.name FROM ("
-        f"SELECT DISTINCT ON (lower(tag)) tag AS name FROM ({rows.sql}) r, unnest(r.tags) AS tag "
+        f"SELECT DISTINCT ON (lower(tag)) tag AS name FROM ({tagged.sql}) r, unnest(r.tags) AS tag "
         "ORDER BY lower(tag), r.ord) given "
         "WHERE NOT EXISTS (SELECT FROM crm_tag k WHERE k.company_id = %s AND lower(k.name) = lower(given.name)) "
         "ON CONFLICT DO NOTHING"
     )
     made = (actor.company_id, now, now, actor.user_id, actor.user_id)
-    return ((sql, (*made, *rows.params, actor.company_id), True),)
+    return ((sql, (*made, *tagged.params, actor.company_id), True),)
 
 
 def take_turns(name: str) -> None:
