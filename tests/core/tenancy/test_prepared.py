@@ -355,10 +355,11 @@ class TestLastStatement:
             retried(lambda: [self.last(), self.last()])
         assert retried(self.last) == [(7,)]
 
-    def test_that_fails_commits_nothing(self):
+    @pytest.mark.parametrize("writes", [False, True])
+    def test_that_fails_commits_nothing(self, writes):
         def work() -> None:
             self.create()
-            connection.fetch_prepared("SELECT 1 / 0", None, last=True)
+            connection.fetch_prepared("SELECT 1 / 0", None, last=True, writes=writes)
 
         with pytest.raises(DatabaseError, match="division"):
             retried(work)
