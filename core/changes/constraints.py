@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.sql import Query
 
-from core.changes.rows import column_of
+from core.changes.rows import columns_of
 from core.tenancy.fields import PersonField, TenantForeignKey
 
 SYSTEM_COLUMNS = ("company_id", "created_at", "updated_at", "created_by_id", "updated_by_id", "version")
@@ -97,7 +97,7 @@ def _unique(
     changing: Collection[str],
 ) -> Iterator[Rule]:
     """Against the other rows of the table and the rows before it in the same write."""
-    parts = [f'"{column_of(model, name)}"' for name in constraint.fields]
+    parts = [f'"{columns_of(model)[name]}"' for name in constraint.fields]
     parts += [_compiled(model, expression) for expression in constraint.expressions]
     condition = _compiled(model, constraint.condition) if constraint.condition else ""
     columns = [column for part in [*parts, condition] for column in _COLUMN.findall(part)]

@@ -20,7 +20,6 @@ from django.db import connection, models
 
 from core.kernel.ids import uuid7
 
-_LENGTH = re.compile(r"varchar\(\d+\)")
 # What a client expects a record's version to be; not a column.
 EXPECTED_VERSION = "expected_version"
 
@@ -36,10 +35,11 @@ def _plain(value: Any) -> Any:
 to_json: Callable[[Any], str] = json.JSONEncoder(default=_plain, ensure_ascii=False).encode
 
 
-def column_of(model: type[models.Model], name: str) -> str:
-    """The database column of a field name."""
-    column: Any = model._meta.get_field(name)
-    return str(column.column)
+@lru_cache(maxsize=256)
+def columns_of(model: type[models.Model]) -> Mapping[str, str]:
+    """The database columns by the names of their fields, and by their own."""
+    columns = {str(field.column): str(field.column) for field in model._meta.concrete_fields}
+    return columns | {field.name: str(field.column) for field in model._meta.concrete_fields}
 
 
 @lru_cache(maxsize=256)
@@ -54,32 +54,27 @@ def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     return types
 
 
-@lru_cache(maxsize=256)
-def _columns(model: type[models.Model]) -> Mapping[str, str]:
-    """The columns by the names of their fields."""
-    names = {field.name: str(field.column) for field in model._meta.concrete_fields}
-    return {**{column: column for column in names.values()}, **names, EXPECTED_VERSION: EXPECTED_VERSION}
-
-
-@lru_cache(maxsize=4096)
-def _shape(model: type[models.Model], columns: tuple[str, ...], is_versioned: bool) -> str:
-    """What a JSON document has, as a column definition list."""
+def _typed(model: type[models.Model], columns: tuple[str, ...], is_versioned: bool) -> dict[str, str]:
+    """All that a row says, with its type."""
     types = sql_types(model)
-    shape = ["id uuid", *([f"{EXPECTED_VERSION} integer"] if is_versioned else [])]
-    return ", ".join([*shape, *(f'"{column}" {types[column]}' for column in columns)])
+    expected = {EXPECTED_VERSION: "integer"} if is_versioned else {}
+    return {"id": "uuid", **expected, **{column: types[column] for column in columns}}
+
+
+_LENGTH = re.compile(r"varchar\(\d+\)")
 
 
 @lru_cache(maxsize=4096)
 def _one_row(
     model: type[models.Model], columns: tuple[str, ...], is_versioned: bool
-) -> tuple[str, tuple[str, ...], frozenset[str]]:
-    """A row of parameters: the SQL, the columns in the order of its parameters, and which of them take JSON."""
-    names = ("id", *([EXPECTED_VERSION] if is_versioned else []), *columns)
-    types = {EXPECTED_VERSION: "integer", **sql_types(model)}
+) -> tuple[str, dict[str, bool]]:
+    """The SQL of a row of parameters, and their columns in order, each with whether it takes JSON."""
     # A cast to a length would cut off silently what is too long; the column refuses it.
-    casts = {name: _LENGTH.sub("varchar", types[name]) for name in names}
+    casts = {
+        name: _LENGTH.sub("varchar", kind) for name, kind in _typed(model, columns, is_versioned).items()
+    }
     selected = ", ".join(f'%s::{cast} AS "{name}"' for name, cast in casts.items())
-    return f"SELECT 0 AS ord, {selected}", names, frozenset(n for n, cast in casts.items() if cast == "jsonb")
+    return f"SELECT 0 AS ord, {selected}", {name: cast == "jsonb" for name, cast in casts.items()}
 
 
 def _text(value: Any, is_json: bool) -> Any:
@@ -108,17 +103,17 @@ class Rows:
     count: int | None = None
     has_expected_version: bool = False
     sparse: bool = False
-    # What a single row was made of.
-    one: tuple[type[models.Model], Mapping[str, Any]] | None = None
+    # The model and the values, by column, of a row that was given alone.
+    document: tuple[type[models.Model], Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
         """Rows given as mappings of field name to value; `id` is made where it is missing."""
-        columns_of = _columns(model)
+        known = {**columns_of(model), EXPECTED_VERSION: EXPECTED_VERSION}
         documents = []
         key_sets = set()
         for row in rows:
-            document = {columns_of[name]: value for name, value in row.items()}
+            document = {known[name]: value for name, value in row.items()}
             document.setdefault("id", uuid7())
             key_sets.add(frozenset(document) - {"id", EXPECTED_VERSION})
             documents.append(document)
@@ -128,7 +123,7 @@ class Rows:
         if len(documents) == 1:
             # Values of their own, so that the planner knows of one row; of the elements of an array it expects a hundred.
             return cls._one(model, documents[0], columns, versioned)
-        shape = _shape(model, columns, versioned)
+        shape = ", ".join(f'"{name}" {kind}' for name, kind in _typed(model, columns, versioned).items())
         sql = (
             "SELECT (e.place - 1)::int AS ord, x.*" + (", e.doc" if sparse else "") + " "
             "FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS e(doc, place) "
@@ -140,13 +135,13 @@ class Rows:
     def _one(
         cls, model: type[models.Model], document: Mapping[str, Any], columns: tuple[str, ...], versioned: bool
     ) -> Rows:
-        sql, names, jsons = _one_row(model, columns, versioned)
-        params = tuple(_text(document[name], name in jsons) for name in names)
-        return cls(sql, params, columns, 1, versioned, one=(model, document))
+        sql, places = _one_row(model, columns, versioned)
+        params = tuple(_text(document[name], is_json) for name, is_json in places.items())
+        return cls(sql, params, columns, 1, versioned, document=(model, document))
 
     def only(self, *columns: str) -> Rows:
-        """The rows with no more columns than these, as far as that makes them shorter to tell."""
-        return self if self.one is None else self._one(*self.one, columns, False)
+        """A single row with these columns alone, which are fewer parameters; others as they are."""
+        return self if self.document is None else self._one(*self.document, columns, False)
 
     @classmethod
     def select(
