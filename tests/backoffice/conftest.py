@@ -46,11 +46,12 @@ def text_of(answer: Any) -> str:
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any], browser_type: Any) -> dict[str, Any]:
     """Chromium with nothing that asks the network on its own; without one, the tests that need it are skipped."""
+    # Playwright runs an event loop in this thread by now, with a browser or without, and Django takes all that follows for
+    # asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     found = find_chromium(browser_type.executable_path)
     if found is None:
         pytest.skip("no Chromium is here: `playwright install chromium`, or the system's package")
-    # From here on Playwright runs an event loop in this thread, which Django takes for asynchronous code.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     return {**browser_type_launch_args, "executable_path": found, "args": LAUNCH_ARGS}
 
 
