@@ -287,7 +287,7 @@ class _NestedViewSet(EntityViewSet):
                 )
             document = {**document, self.parent_name: parent}
         values = self.view.read_input(document, partial=False)
-        return self.answer_with(self._run("create", [values]).one, status=201)
+        return self._create(values)
 
 
 class StagesOfPipelineViewSet(_NestedViewSet):

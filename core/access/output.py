@@ -7,6 +7,7 @@ renderer against it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -110,13 +111,7 @@ class Output:
         if compiled is None:
             return []
         inner, params = compiled
-        entity, names = self.view.entity, self.fields
-        selected = list(_values_sql(entity.name, names))
-        places = []
-        for value in _values_sql(entity.name, (*extra, *self.expand)):
-            if value not in selected:
-                selected.append(value)
-            places.append(selected.index(value))
+        selected, places = self._selected(extra)
         rows = connection.fetch_prepared(  # type: ignore[attr-defined]
             f"SELECT {', '.join(selected) or 'NULL'} FROM ({inner}) p",
             params,
@@ -132,11 +127,44 @@ class Output:
 
     def record(self, record_id: UUID, extra: Extra = (), *, last: bool = False) -> Document:
         """The `(document, *extra values)` of one record the actor sees, also from the recycle bin. `last` as above."""
+        [row] = self.documents_of(self._row(record_id), extra, last=last)
+        return row
+
+    @contextmanager
+    def reading(
+        self, record_id: UUID, extra: Extra = (), *, last: bool = False
+    ) -> Iterator[Callable[[], Document]]:
+        """`record` of one that is written in the block, which calls what it is given. The `last` statement travels with the write
+        where that may be (`foreseeing` of the connection).
+
+        Raises: django.db.DataError when it was not written.
+        """
+        if self.expand or not last:
+            yield lambda: self.record(record_id, extra, last=last)
+            return
+        inner, params = self._row(record_id)
+        selected, places = self._selected(extra)
+        # One division by zero where there is no record.
+        there = "1 / (p.id IS NOT NULL)::int"
+        sql = f"SELECT {', '.join((*selected, there))} FROM (SELECT) one LEFT JOIN ({inner}) p ON true"
+        with connection.foreseeing(sql, params, partial(self._documents, places)) as rows:  # type: ignore[attr-defined]
+            yield lambda: rows()[0]
+
+    def _row(self, record_id: UUID) -> Compiled:
         company_id = context.current().company_id
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
-        named = tuple(record_id if value == _SOME_ID else value for value in params)
-        [row] = self.documents_of((sql, named), extra, last=last)
-        return row
+        return sql, tuple(record_id if value == _SOME_ID else value for value in params)
+
+    def _selected(self, extra: Extra) -> tuple[list[str], list[int]]:
+        """What a statement over the rows `p` selects, and the places of values that are no fields."""
+        names = self.view.entity.name
+        selected = list(_values_sql(names, self.fields))
+        places = []
+        for value in _values_sql(names, (*extra, *self.expand)):
+            if value not in selected:
+                selected.append(value)
+            places.append(selected.index(value))
+        return selected, places
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:
         """The JSON of any number of records in bounded memory, in id order."""

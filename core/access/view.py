@@ -186,13 +186,15 @@ class EntityView:
 
     def _unseen_references(self, values: Mapping[str, Any]) -> list[Fault]:
         """References to records the actor does not see. That they exist at all is checked where they are written."""
+        relations = {
+            name: self.fields[name].to
+            for name, value in values.items()
+            if value is not None and name in self.fields and self.fields[name].is_relation
+        }
         asked: dict[str, set[UUID]] = defaultdict(set)
-        for name, value in values.items():
-            field = self.fields.get(name)
-            if field is None or not field.is_relation or value is None:
-                continue
-            if not sees_everything(entities[field.to], self.actor):
-                asked[field.to].add(value)
+        for name, target in relations.items():
+            if not sees_everything(entities[target], self.actor):
+                asked[target].add(values[name])
         seen = {
             target: set(
                 EntityView(entities[target], self.actor)
@@ -204,12 +206,8 @@ class EntityView:
         }
         return [
             Fault(name, "does_not_exist", "There is no such record.")
-            for name, value in values.items()
-            if name in self.fields
-            and self.fields[name].is_relation
-            and value is not None
-            and self.fields[name].to in seen
-            and value not in seen[self.fields[name].to]
+            for name, target in relations.items()
+            if target in seen and values[name] not in seen[target]
         ]
 
     # --- search -------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ CLIENT_ERROR = 400
 
 
 def origin_of(request: HttpRequest) -> Origin:
-    return Origin(client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id())
+    return Origin(client_ip(request), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id())
 
 
 class BackOfficeBackend(BaseBackend):

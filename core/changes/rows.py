@@ -114,7 +114,8 @@ class Rows:
         key_sets = set()
         for row in rows:
             document = {known[name]: value for name, value in row.items()}
-            document.setdefault("id", uuid7())
+            if "id" not in document:
+                document["id"] = uuid7()
             key_sets.add(frozenset(document) - {"id", EXPECTED_VERSION})
             documents.append(document)
         columns = tuple(sorted(set().union(*key_sets))) if key_sets else ()
@@ -136,7 +137,7 @@ class Rows:
         cls, model: type[models.Model], document: Mapping[str, Any], columns: tuple[str, ...], versioned: bool
     ) -> Rows:
         sql, places = _one_row(model, columns, versioned)
-        params = tuple(_text(document[name], is_json) for name, is_json in places.items())
+        params = tuple([_text(document[name], is_json) for name, is_json in places.items()])
         return cls(sql, params, columns, 1, versioned, document=(model, document))
 
     def only(self, *columns: str) -> Rows:

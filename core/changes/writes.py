@@ -26,7 +26,6 @@ from core.changes.waking import wake_stream
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
-from core.tenancy.postgresql.prepared import Statement
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,15 @@ def insert(
     actor: Actor,
     now: datetime,
     all_or_none: bool = True,
-    before: Sequence[Statement] = (),
+    alone: bool = False,
 ) -> Outcome:
-    """Write new records. Needs a transaction. The statements `before` travel with the write and run first.
+    """Write new records. Needs a transaction. The write stands `alone` if its operation does nothing behind it.
 
     References to records that are not there (in this company, not deleted) are refused as `does_not_exist`.
     """
     needs_transaction()
     sql = _insert_sql(spec, rows.sql, rows.columns, rows.sparse, all_or_none)
-    return _run(sql, rows, actor, now, all_or_none, before)
+    return _run(sql, rows, actor, now, all_or_none, alone)
 
 
 def update(
@@ -75,16 +74,15 @@ def update(
     actor: Actor,
     now: datetime,
     all_or_none: bool = True,
-    before: Sequence[Statement] = (),
 ) -> Outcome:
-    """Change records by id, locking them in id order. Needs a transaction. `before` as in `insert`.
+    """Change records by id, locking them in id order. Needs a transaction.
 
     A row that is not there (any more) is refused as `not_found`, one whose version moved on as `stale`. A record that is
     already as asked keeps its version and leaves no log entry.
     """
     needs_transaction()
     sql = _update_sql(spec, rows.sql, rows.columns, rows.has_expected_version, rows.sparse, all_or_none)
-    return _run(sql, rows, actor, now, all_or_none, before)
+    return _run(sql, rows, actor, now, all_or_none)
 
 
 def remove(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
@@ -126,7 +124,12 @@ def erase(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_no
 
 
 def _run(
-    sql: str, rows: Rows, actor: Actor, now: datetime, all_or_none: bool, before: Sequence[Statement] = ()
+    sql: str,
+    rows: Rows,
+    actor: Actor,
+    now: datetime,
+    all_or_none: bool,
+    alone: bool = False,
 ) -> Outcome:
     names = {f"p{place}": value for place, value in enumerate(rows.params)}
     params = {**names, "company": actor.company_id, "user": actor.user_id, "now": now}
@@ -137,7 +140,7 @@ def _run(
     # A query may select any number of rows: a plan made for one would join them one by one.
     may_prepare = rows.count is not None
     found = connection.fetch_prepared(  # type: ignore[attr-defined]
-        sql, params, prepare=may_prepare, before=before, writes=True
+        sql, params, prepare=may_prepare, writes=True, alone=alone
     )
     for place, record_id, version, changed, faults in found:
         if faults:

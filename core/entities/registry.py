@@ -88,11 +88,11 @@ class Field:
     # See `Fact`.
     folded: str = ""
 
-    @property
+    @cached_property
     def type(self) -> KindType:
         return KINDS[self.kind]
 
-    @property
+    @cached_property
     def is_relation(self) -> bool:
         return self.kind in (Kind.RELATION, Kind.PERSON)
 

@@ -9,14 +9,20 @@ from types import MappingProxyType
 from typing import Any
 
 HEADER = "X-Correlation-ID"
+# Among the request's `META`, as for all headers of requests: `headers` would be a copy of all of them.
+META_NAME = "HTTP_X_CORRELATION_ID"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# What each log line of the running request or task says.
 _said: ContextVar[Mapping[str, str | None]] = ContextVar("correlation", default=MappingProxyType({}))
 
 
 def current_id() -> str:
     """The correlation id of the request or task that is running, or an empty string outside of both."""
     return _said.get().get("correlation_id") or ""
+
+
+def said() -> Mapping[str, str | None]:
+    """What each log line of the running request or task says: the correlation id, and who it is once that is known."""
+    return _said.get()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def configure(options: Mapping[str, str]) -> None:
         add_correlation,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.MaybeTimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
         _hide_secrets,
     ]

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable
 
-import structlog
 from django.http import HttpRequest, HttpResponse
 
-from core.observability.correlation import HEADER, correlation
-
-_log = structlog.get_logger("atrium.http")
+from core.observability.access_lines import access_lines
+from core.observability.correlation import HEADER, META_NAME, correlation, said
 
 
 class CorrelationIdMiddleware:
@@ -22,14 +20,16 @@ class CorrelationIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        with correlation(request.headers.get(HEADER)) as correlation_id:
+        with correlation(request.META.get(META_NAME)) as correlation_id:
             response = self.get_response(request)
             response[HEADER] = correlation_id
-            _log.info(
-                "request",
-                method=request.method,
-                path=request.path,
-                status_code=response.status_code,
-                latency_ms=round((time.perf_counter() - started) * 1000, 1),
+            access_lines.add(
+                {
+                    **said(),
+                    "method": request.method,
+                    "path": request.path,
+                    "status_code": response.status_code,
+                    "latency_ms": round((time.perf_counter() - started) * 1000, 1),
+                }
             )
             return response

@@ -15,7 +15,8 @@ from core.identity.queries import find_actor_by_access_token, find_actor_by_api_
 from core.kernel.errors import NotSignedIn
 from core.tenancy.actors import Actor
 
-COMPANY_HEADER = "X-Company"
+# `X-Company` among a request's `META`.
+COMPANY = "HTTP_X_COMPANY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class _HeaderAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[SignedIn, Actor] | None:
         """Raises: NotSignedIn, Forbidden (`not_a_member`)."""
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != self.scheme.lower():
             return None
         if not credentials.strip():
@@ -64,7 +65,7 @@ class BearerAuthentication(_HeaderAuthentication):
     def find_actor(self, request: Request, credentials: str) -> Actor:
         # A piece of work that can be undone may have its session looked at with its first statement; `ApiView` sees to it.
         deferred = connection.ends_with_work and not hasattr(request._request, "reads_session_first")  # type: ignore[attr-defined]
-        company = request.headers.get(COMPANY_HEADER)
+        company = request.META.get(COMPANY)
         return find_actor_by_access_token(credentials, timezone.now(), company, deferred=deferred)
 
 
@@ -72,4 +73,4 @@ class ApiKeyAuthentication(_HeaderAuthentication):
     scheme = "Api-Key"
 
     def find_actor(self, request: Request, credentials: str) -> Actor:
-        return find_actor_by_api_key(credentials, timezone.now(), request.headers.get(COMPANY_HEADER))
+        return find_actor_by_api_key(credentials, timezone.now(), request.META.get(COMPANY))

@@ -22,6 +22,8 @@ from core.tenancy.actors import Actor
 
 declare("request.before_commit", "request.after_commit")
 
+# The header among a request's `META`.
+META_NAME = "HTTP_IDEMPOTENCY_KEY"
 MAX_KEY_LENGTH = 255
 KEPT_FOR = timedelta(hours=24)
 WAIT_MS = 5_000
@@ -49,7 +51,7 @@ def once(
     another request.
     """
     needs_transaction()
-    key = request.headers["Idempotency-Key"]
+    key = request.META[META_NAME]
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
         raise Invalid(
             f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters.", code="bad_idempotency_key"

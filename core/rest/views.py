@@ -12,7 +12,6 @@ from django.db import close_old_connections, connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +24,7 @@ from core.observability import correlation
 from core.rest import idempotency, problems
 from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
 from core.rest.declarations import Operation, declaration_of
+from core.rest.negotiation import ContentNegotiation
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
@@ -65,7 +65,7 @@ class ApiView(APIView):
     authentication_classes: Any = (BearerAuthentication, ApiKeyAuthentication)
     parser_classes: Any = (StrictJsonParser,)
     renderer_classes: Any = (JSONRenderer,)
-    content_negotiation_class = DefaultContentNegotiation
+    content_negotiation_class = ContentNegotiation
     permission_classes: Any = ()
     throttle_classes: Any = ()
     http_method_names: Any = ["get", "head", "post", "put", "patch", "delete"]
@@ -97,8 +97,8 @@ class ApiView(APIView):
                 incoming._request.reads_session_first = True  # type: ignore[attr-defined]
                 answer = self._answer(incoming)
         except Exception as error:
-            answer = self.handle_exception(error)
-        self.response = self.finalize_response(incoming, answer, *args, **kwargs)
+            answer = self.finalize_response(incoming, self.handle_exception(error), *args, **kwargs)
+        self.response = answer
         # The framework binds the view's handlers to the view and the request to itself. Untied, both go with their answer, and
         # so does the body; tied, they stay until the garbage collector has looked for them.
         incoming.parser_context.clear()
@@ -132,7 +132,7 @@ class ApiView(APIView):
         is_served = handler is not None
         handler = handler or self.http_method_not_allowed
         origin = self.origin = Origin(
-            client_ip(request), request.headers.get("User-Agent", ""), correlation.current_id()
+            client_ip(request), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id()
         )
 
         def work() -> HttpResponseBase:
@@ -141,7 +141,7 @@ class ApiView(APIView):
                 if self.public:
                     if is_served:
                         self.check_input(request)
-                    return handler(request, *self.args, **self.kwargs)
+                    return self._finished(request, handler(request, *self.args, **self.kwargs))
             actor: Any = request.auth
             self.actor = actor
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
@@ -169,15 +169,18 @@ class ApiView(APIView):
 
     def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         def act() -> HttpResponseBase:
-            answer = handler(request, *self.args, **self.kwargs)
-            if isinstance(answer, Response):
-                answer = self.finalize_response(request, answer).render()
-            return answer
+            return self._finished(request, handler(request, *self.args, **self.kwargs))
 
-        if request.method == "POST" and "Idempotency-Key" in request.headers:
+        if request.method == "POST" and idempotency.META_NAME in request.META:
             body = self.body_for_fingerprint(request)
-            return idempotency.once(request, self.actor, body, self.now, act)  # type: ignore[arg-type]
-        return handler(request, *self.args, **self.kwargs)
+            kept = idempotency.once(request, self.actor, body, self.now, act)  # type: ignore[arg-type]
+            return self._finished(request, kept)
+        return act()
+
+    def _finished(self, request: Request, answer: HttpResponseBase) -> HttpResponseBase:
+        """The answer as it is sent, made while the server may still be busy with the end of the transaction."""
+        answer = self.finalize_response(request, answer)
+        return answer.render() if isinstance(answer, Response) else answer
 
     def body_for_fingerprint(self, request: Request) -> bytes:
         """What tells two bodies apart under one Idempotency-Key; an upload says less than all of it."""
@@ -221,7 +224,11 @@ class ApiView(APIView):
         """Raises: Invalid for query parameters that mean nothing here or are given twice, and for a body or an
         Idempotency-Key nobody reads."""
         declared = _declared(type(self), self.handler_name)  # type: ignore[arg-type]
-        if request.method == "POST" and "Idempotency-Key" in request.headers and not self.takes_key(declared):
+        if (
+            request.method == "POST"
+            and idempotency.META_NAME in request.META
+            and not self.takes_key(declared)
+        ):
             raise Invalid(
                 "What this answers is not kept, so it takes no Idempotency-Key.", code="no_idempotency_key"
             )
@@ -256,10 +263,11 @@ class ApiView(APIView):
             )
 
     def _negotiate(self, request: Request) -> None:
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(
-            request, force=True
+        renderers = self.get_renderers()
+        request.accepted_renderer, request.accepted_media_type = (
+            self.get_content_negotiator().select_renderer(request, renderers)
         )
-        asked = request.headers.get("Accept-Version")
+        asked = request.META.get("HTTP_ACCEPT_VERSION")
         if asked is not None and asked not in ACCEPTED_VERSIONS:
             raise problems.NotAcceptable(
                 "No such API version is served.", code="unknown_version", versions=sorted(ACCEPTED_VERSIONS)

@@ -16,12 +16,14 @@ from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
 from core.access import EntityView, view
+from core.access.output import Document, Output
 from core.changes import Outcome
 from core.changes.rows import EXPECTED_VERSION
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
-from core.rest import bulk
+from core.kernel.ids import uuid7
+from core.rest import bulk, idempotency
 from core.rest.declarations import SHAPE_PARAMETERS, Operation, standard
 from core.rest.listing import Pairs, read_list_query, read_shape, render_page
 from core.rest.views import ApiView
@@ -48,7 +50,7 @@ def etag_of(version: int) -> str:
 
 def read_if_match(request: Request, version: int | None = None) -> int | None:
     """The version that If-Match demands, or else the body's `version`. Raises: Invalid when they differ."""
-    header = request.headers.get("If-Match")
+    header = request.META.get("HTTP_IF_MATCH")
     if header is None or header.strip() == "*":
         return version
     match = _ETAG.match(header.strip())
@@ -116,8 +118,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
         values = self.view.read_input(request.data, partial=False)
-        outcome = self._run("create", [values])
-        return self.answer_with(outcome.one, status=201)
+        return self._create(values)
 
     def update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         """PUT: the whole record; what is not sent goes back to its default."""
@@ -168,7 +169,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         if known is None:
             self.view.require("create")
             values = self.view.read_input({**document, **keys}, partial=False)
-            return self.answer_with(self._run("create", [values]).one, status=201)
+            return self._create(values)
         if self.entity.is_soft_deleted and known.deleted_at is not None:
             raise Conflict("The record with this external id is in the recycle bin.", code="in_recycle_bin")
         return self._change(
@@ -182,12 +183,13 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
-        output = read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
-        # An answer that is kept for its Idempotency-Key is written after this.
-        last = "Idempotency-Key" not in self.request.headers
-        document, version = output.record(record_id, ("version",), last=last)
+        read = self._shape().record(record_id, ("version",), last=self._may_end)
+        return self._answer_with(record_id, read, status)
+
+    def _answer_with(self, record_id: UUID, read: Document, status: int) -> HttpResponse:
+        document, version = read
         tag = etag_of(version)
-        if self.request.method in ("GET", "HEAD") and self.request.headers.get("If-None-Match") == tag:
+        if self.request.method in ("GET", "HEAD") and self.request.META.get("HTTP_IF_NONE_MATCH") == tag:
             answer = HttpResponse(status=304)
         else:
             answer = HttpResponse(orjson.dumps(document), status=status, content_type=JSON)
@@ -195,6 +197,23 @@ class EntityViewSet(ViewSetMixin, ApiView):
         if status == 201:
             answer["Location"] = self.request.build_absolute_uri(f"/api/v1/{self.entity.path}/{record_id}/")
         return answer
+
+    def _shape(self) -> Output:
+        return read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether the transaction ends with what the answer reads: one that is kept for its key is written after that."""
+        return idempotency.META_NAME not in self.request.META
+
+    def _create(self, values: dict[str, Any]) -> HttpResponse:
+        record_id = uuid7()
+        with self._shape().reading(record_id, ("version",), last=self._may_end) as read:
+            made = self._run("create", [{**values, "id": record_id}]).one
+            if made == record_id:
+                return self._answer_with(record_id, read(), 201)
+        # Somebody whom another company knows already has an id.
+        return self.answer_with(made, status=201)
 
     def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
         record = self.view.get(pk, self.records().only("pk"))

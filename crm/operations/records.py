@@ -12,7 +12,6 @@ from django.db import connection, models
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, remove, restore, update
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
-from core.tenancy.postgresql.prepared import Statement
 
 # The owner as it will be: who creates a record owns it unless somebody else is named.
 OWNER = "CASE WHEN o.id IS NULL THEN coalesce(n.owner_id, %(user)s::uuid) ELSE n.owner_id END"
@@ -49,15 +48,15 @@ class RecordOperations:
     upward: str = ""
 
     def create(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-        tags = adding_unknown_tags(actor=actor, rows=rows, now=now)
-        return insert(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none, before=tags)
+        add_unknown_tags(actor=actor, rows=rows, now=now)
+        return insert(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none, alone=True)
 
     def update(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-        tags = adding_unknown_tags(actor=actor, rows=rows, now=now)
+        add_unknown_tags(actor=actor, rows=rows, now=now)
         moving = bool(self.upward) and self.upward in rows.columns
         if moving:
             take_turns(f"{actor.company_id}:{self.spec.model._meta.db_table}:{self.upward}")
-        outcome = update(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none, before=tags)
+        outcome = update(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none)
         if moving and len(outcome.ids) > 1:
             _refuse_cycles(self.spec.model, self.upward, outcome)
         return outcome
@@ -78,7 +77,7 @@ class PlainOperations:
     removal: WriteSpec
 
     def create(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-        return insert(self.creation, rows, actor=actor, now=now, all_or_none=all_or_none)
+        return insert(self.creation, rows, actor=actor, now=now, all_or_none=all_or_none, alone=True)
 
     def update(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         return update(self.change, rows, actor=actor, now=now, all_or_none=all_or_none)
@@ -120,14 +119,14 @@ def fetch(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> list[tuple[A
     return rows
 
 
-def adding_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> tuple[Statement, ...]:
-    """What puts the rows' tags that the catalog does not have into it; nothing where they have none.
+def add_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> None:
+    """Put the rows' tags that the catalog does not have into it. Needs a transaction.
 
     A statement of its own before the write: the write then sees them, and also those that another transaction has
     just added under another spelling.
     """
     if "tags" not in rows.columns:
-        return ()
+        return
     tagged = rows.only("tags")
     sql = (
         "INSERT INTO crm_tag (id, company_id, created_at, updated_at, created_by_id, updated_by_id, name) "
@@ -138,7 +137,7 @@ def adding_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> tuple[Sta
         "ON CONFLICT DO NOTHING"
     )
     made = (actor.company_id, now, now, actor.user_id, actor.user_id)
-    return ((sql, (*made, *tagged.params, actor.company_id), True),)
+    connection.start(sql, (*made, *tagged.params, actor.company_id))  # type: ignore[attr-defined]
 
 
 def take_turns(name: str) -> None:

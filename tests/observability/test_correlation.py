@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from core.observability import logs, task_signals
+from core.observability.access_lines import access_lines
 from core.observability.correlation import add_correlation, correlation, current_id, identify
 from core.observability.middleware import CorrelationIdMiddleware
 
@@ -35,11 +36,17 @@ def json_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     root = logging.getLogger()
     around = root.handlers[:]
     written = io.StringIO()
+    access_lines.flush()
     logs.configure({"format": "json", "level": "INFO"})
     (handler,) = root.handlers
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(written)
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+
+    def lines() -> list[dict[str, Any]]:
+        access_lines.flush()
+        return [json.loads(line) for line in written.getvalue().splitlines()]
+
+    yield lines
     logs.configure(settings.LOGGING)
     root.handlers[:] = around
 

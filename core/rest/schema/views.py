@@ -18,6 +18,10 @@ _CONTENT_SECURITY_POLICY = (
 )
 
 
+class _YamlRenderer(OpenApiYamlRenderer):
+    media_type = "application/yaml"
+
+
 @lru_cache(maxsize=1)
 def openapi_document() -> dict[str, object]:
     """The document of this installation. It depends on the code alone, so it is made once per process."""
@@ -37,12 +41,12 @@ class SchemaView(ApiView):
 
     public = True
     authentication_classes = ()
-    renderer_classes = (OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer)
+    renderer_classes = (OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, _YamlRenderer)
     schema = None
 
     def get(self, request: Request) -> HttpResponse:
         media_type = str(request.accepted_renderer.media_type)
-        answer = HttpResponse(_rendered(media_type.endswith("openapi")), content_type=media_type)
+        answer = HttpResponse(_rendered(not media_type.endswith("json")), content_type=media_type)
         answer["Cache-Control"] = "public, max-age=300"
         answer["Vary"] = "Accept"
         return answer

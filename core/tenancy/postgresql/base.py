@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -22,6 +22,7 @@ from psycopg.pq import TransactionStatus
 
 from core.tenancy import context
 from core.tenancy.postgresql.prepared import (
+    Foreseen,
     Params,
     Premise,
     PremiseFailed,
@@ -95,6 +96,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._ended = False
         # What the open transaction takes for granted until the server has been heard.
         self._assumed: Statement | None = None
+        # It has sent statements whose answers nobody has read.
+        self._is_underway = False
+        # Its last statement, where that is known before the write that it reads from.
+        self._foreseen: Foreseen | None = None
         # It has something to write to the disk.
         self._has_written = False
 
@@ -102,8 +107,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
-        self._told = self._assumed = None
-        self._ended = self._has_written = self.ends_with_work = False
+        self._told = self._assumed = self._foreseen = None
+        self._ended = self._has_written = self._is_underway = self.ends_with_work = False
 
     def _cursor(self, name: str | None = None) -> Any:
         self.ensure_connection()
@@ -111,15 +116,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super()._cursor(name)  # type: ignore[misc]
 
     def _tell_context(self) -> None:
-        """Tell the open transaction the context of this moment, unless it knows; and settle what it takes for granted."""
+        """Tell the open transaction the context of this moment, unless it knows; and hear what it has not heard."""
         untold = self._untold()
-        if untold or self._assumed:
+        if untold or self._is_underway:
             self._run(*untold)
 
     def _untold(self) -> list[Statement]:
         """What the transaction must be told before its next statement."""
         if self._ended:
             raise ProgrammingError("A statement comes behind the last one of the transaction.")
+        if self._foreseen is not None and self._foreseen.is_next:
+            raise ProgrammingError(
+                "A statement comes between a write that stands alone and what reads from it."
+            )
         now = context.current()
         if self._told is now or self.get_autocommit():
             return []
@@ -140,7 +149,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._assumed = None
             raise
         # A statement that could not be sent leaves what is taken for granted to be looked at.
-        self._assumed = None
+        self._assumed, self._is_underway = None, False
         if statements:
             self._told = context.current()
         return rows
@@ -158,7 +167,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         statement = sql, params, True
         with self.wrap_database_errors:
             self._statements.send(*self._untold(), premise=Premise(statement, rows, otherwise))
-        self._told, self._assumed = context.current(), statement
+        self._told, self._assumed, self._is_underway = context.current(), statement, True
 
     def go_ahead(self) -> None:
         """The server looks at what is taken for granted, and hears of this moment's context, while the process works on."""
@@ -166,6 +175,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
             with self.wrap_database_errors:
                 self._statements.send(*self._untold(), now=True)
             self._told = context.current()
+
+    def start(self, sql: str, params: Params) -> None:
+        """Have the server run a statement that writes, while the process works on. Needs a transaction, whose next statement,
+        or its end, says what was wrong with this one.
+        """
+        self.validate_no_broken_transaction()
+        self._has_written = True
+        with self.wrap_database_errors:
+            self._statements.send(*self._untold(), (sql, params, True), now=True)
+        self._told, self._is_underway = context.current(), True
+        self._note(sql)
 
     def settle(self) -> None:
         """Look at what is taken for granted, if no statement has done so yet.
@@ -175,10 +195,38 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self._assumed is not None:
             self._run()
 
+    @contextmanager
+    def foreseeing(
+        self, sql: str, params: Params, each: Reading | None = None
+    ) -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
+        """In the block, the transaction is known to end with this statement (`as_texts`, `each`: see `fetch_prepared`) behind a
+        write, and to fail there unless that was written. Calling what the block is given answers its rows.
+
+        A write of the block that stands alone takes it along, and the end of the transaction, which comes true if neither
+        fails. Without such a write the statement runs when it is called.
+        """
+        foreseen = self._foreseen = Foreseen((sql, params, True), each)
+
+        def rows() -> list[tuple[Any, ...]]:
+            self._foreseen = None
+            if not foreseen.is_read:
+                return self.fetch_prepared(sql, params, last=True, as_texts=True, each=each)
+            if foreseen.failure is not None:
+                with self.wrap_database_errors:
+                    raise foreseen.failure
+            return foreseen.rows
+
+        try:
+            yield rows
+        finally:
+            self._foreseen = None
+
     def _commit(self) -> None:
         if self.connection is not None:
             with self.wrap_database_errors:
                 self._statements.finish()
+            if self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                return
         super()._commit()  # type: ignore[misc]
 
     def _rollback(self) -> None:
@@ -198,18 +246,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         params: Params = None,
         *,
         prepare: bool = True,
-        before: Sequence[Statement] = (),
         writes: bool = False,
+        alone: bool = False,
         last: bool = False,
         as_texts: bool = False,
         each: Reading | None = None,
     ) -> list[tuple[Any, ...]]:
         """Rows of a statement that the server parses and plans once per connection (parameters stay on the server).
 
-        `prepare=False` for one whose work the parameters do not show: it is planned each time. The statements `before` run
-        first, in the same round trip; each sees what those before it wrote. After the `last` one the transaction is
-        committed, if it is a piece of work of its own; a statement that comes nevertheless is an error. If one of them
-        `writes`, the process works on while the server commits, and waits where it leaves the transaction.
+        `prepare=False` for one whose work the parameters do not show: it is planned each time. After the `last` one the
+        transaction is committed, if it is a piece of work of its own; a statement that comes nevertheless is an error. If one
+        of them `writes`, the process works on while the server commits, and waits where it leaves the transaction. A write
+        that stands `alone`, since nothing else happens behind it, takes the statement along that is foreseen to read from it.
         `as_texts`: ids, times, decimals and JSON stay as the server writes them. `each`: what it makes of portions of the
         rows, in their place, while the server makes those behind them.
         """
@@ -218,22 +266,32 @@ class DatabaseWrapper(base.DatabaseWrapper):
         started = time.monotonic()
         assumed = self._assumed
         self._has_written |= writes
-        commit = last and self.ends_with_work and not self.savepoint_ids
+        may_end = self.ends_with_work and not self.savepoint_ids
+        foreseen = self._foreseen if alone else None
+        then = foreseen if may_end else None
+        commit = may_end and (last or then is not None)
         rows = self._run(
             *self._untold(),
-            *before,
             (sql, params, prepare),
             commit=commit,
             wait=not self._has_written,
             as_texts=as_texts,
             each=each,
+            then=then,
         )
-        self._ended = commit
-        if self.queries_logged:
-            earlier = ([assumed] if assumed else []) + [*before]
-            self.queries_log.extend({"sql": text, "time": "0.000"} for text, _, _ in earlier)
-            self.queries_log.append({"sql": sql, "time": f"{time.monotonic() - started:.3f}"})
+        self._ended = commit and (then is None or then.failure is None)
+        if foreseen is not None:
+            foreseen.is_next = True
+        if assumed is not None:
+            self._note(assumed[0])
+        self._note(sql, time.monotonic() - started)
+        if then is not None:
+            self._note(then.statement[0])
         return rows
+
+    def _note(self, sql: str, seconds: float = 0) -> None:
+        if self.queries_logged:
+            self.queries_log.append({"sql": sql, "time": f"{seconds:.3f}"})
 
     def is_usable(self) -> bool:
         # Django asks this once a request by a statement. A server that went away has closed the socket, or said why:

@@ -3,16 +3,16 @@
 psycopg forgets its prepared statements with every rollback and converts long statements anew each time they run; here a
 statement stays prepared until it is the one used longest ago of many.
 
-Process and server work side by side where they can: a premise is sent before anybody needs its rows, and the rows of a
-last statement come while the server still writes the transaction to its disk.
+Process and server work side by side where they can: a premise is sent before anybody needs its rows, the rows of a last
+statement come while the server still writes the transaction to its disk, and a last statement that is foreseen goes with
+the write it reads from.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
@@ -61,6 +61,20 @@ class Premise:
 
 
 @dataclass(slots=True)
+class Foreseen:
+    """The last statement of a transaction, known before the write that it reads from: it fails where nothing was written."""
+
+    statement: Statement
+    each: Reading | None
+    # The write has run, so that no other statement may come before this one.
+    is_next: bool = False
+    # It went with the write; if it failed, nothing was committed.
+    is_read: bool = False
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    failure: Exception | None = None
+
+
+@dataclass(slots=True)
 class _Step:
     """One message to the server: it prepares a statement under a name, runs a prepared one, or neither."""
 
@@ -91,9 +105,12 @@ def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(number, sql).encode(), tuple(names)
 
 
-def _is_large(value: Any) -> bool:
-    most = _MOST.get(type(value))
-    return most is not None and len(value) > most
+def _is_large(values: Sequence[Any]) -> bool:
+    for value in values:
+        most = _MOST.get(type(value))
+        if most is not None and len(value) > most:
+            return True
+    return False
 
 
 # Types whose values cost more to turn into Python's than to read.
@@ -113,28 +130,48 @@ class _Writing:
 class _Pipeline:
     """Steps on their way, in their order; each is sent before the results of those ahead of it are read.
 
-    Whoever is interrupted in between leaves a connection that nobody knows the state of: it is closed.
+    What is sent `now` is begun before anything follows. Whoever is interrupted in between leaves a connection that nobody
+    knows the state of: it is closed.
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
         self._wire = connection.pgconn
-        # What was sent and not heard of, and whether the server knows that nothing follows.
+        # What was sent and not heard of, how many of it the server answers by itself, and whether it knows that nothing
+        # follows.
         self.waiting: list[_Step] = []
+        self._asked = 0
         self._is_complete = False
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._wire.pipeline_status)
+
     def send(self, steps: Sequence[_Step], now: bool) -> None:
-        """`now`, the server begins with all that waits. What does not fit into the socket goes with what follows."""
-        with self._connection.lock, self._closed_on_failure():
+        """What does not fit into the socket goes with what follows."""
+        with self:
             self._put(steps)
             if now:
+                self._wire.send_flush_request()
+                self._asked = len(self.waiting)
                 self._wire.flush()
+
+    def overhear(self) -> list[_Step]:
+        """The results of the premises that wait, and of what is ahead of them."""
+        with self:
+            count = max((place for place, step in enumerate(self.waiting, 1) if step.premise), default=0)
+            if count > self._asked:
+                self._wire.send_flush_request()
+            heard = self.waiting[:count]
+            self._connection.wait(_received(self._wire, heard))
+            self._forget(heard)
+        return heard
 
     def hear(self, steps: Sequence[_Step] = (), last: _Step | None = None) -> list[_Step]:
         """Send the steps, behind which nothing follows, and read the results of all that waits. The server goes on to the
         `last` step, which is left waiting."""
-        with self._connection.lock, self._closed_on_failure():
-            if len(steps) == 1 and not self.waiting and last is None:
+        with self:
+            if len(steps) == 1 and not self.is_open and last is None:
                 steps[0].send()
                 self._connection.wait(_received(self._wire, steps))
                 return [*steps]
@@ -148,27 +185,33 @@ class _Pipeline:
                 self._wire.pipeline_sync()
                 self._is_complete = True
             self._connection.wait(_received(self._wire, heard, to_the_sync=last is None))
-            del self.waiting[: len(heard)]
-            if not self.waiting:
+            self._forget(heard)
+            if last is None:
                 self._wire.exit_pipeline_mode()
                 self._is_complete = False
         return heard
 
+    def _forget(self, heard: Sequence[_Step]) -> None:
+        del self.waiting[: len(heard)]
+        self._asked = max(0, self._asked - len(heard))
+
     def _put(self, steps: Sequence[_Step]) -> None:
-        if not self.waiting:
+        if not self.is_open:
             self._wire.enter_pipeline_mode()
         for step in steps:
             step.send()
         self.waiting += steps
 
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
+    def __enter__(self) -> None:
+        self._connection.lock.acquire()
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         try:
-            yield
-        except BaseException:
-            self.waiting.clear()
-            self._connection.close()
-            raise
+            if failure is not None:
+                self.waiting.clear()
+                self._connection.close()
+        finally:
+            self._connection.lock.release()
 
 
 class PreparedStatements:
@@ -204,9 +247,11 @@ class PreparedStatements:
         wait: bool = True,
         as_texts: bool = False,
         each: Reading | None = None,
+        then: Foreseen | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run the statements in one round trip, behind what was sent, and return the rows of the last. Starts the transaction
-        if need be, and with `commit` ends it; unless that is to `wait`, `finish` does.
+        if need be, and with `commit` ends it; unless that is to `wait`, `finish` does. What comes `then`, in the same round
+        trip, is committed if it does not fail.
 
         A statement with large parameters, or one that may not be prepared, is planned for its values. `as_texts` leaves
         values of `WRITTEN` types as the server writes them. `each` makes something of portions of the rows while the server
@@ -224,27 +269,43 @@ class PreparedStatements:
         if commit:
             steps.append(_Step(partial(self._connection.pgconn.send_query_params, b"COMMIT", None)))
             last = None if wait else steps.pop()
-        failure = self._failure(self._pipeline.hear(steps, last))
-        if failure is not None:
-            self.abandon()
-            raise failure
+        behind = 0
+        if then is not None:
+            reading = self._running(then.statement)
+            reading[-1].read = partial(_rows, self._texts, each=then.each)
+            steps += reading
+            behind = len(reading)
+            # Nothing is committed on a premise.
+            self._raise(self._failure(self._pipeline.overhear()))
+        heard = self._pipeline.hear(steps, last)
+        self._raise(self._failure(heard[: len(heard) - behind]))
+        if then is not None:
+            then.is_read, then.rows = True, heard[-1].rows
+            then.failure = self._failure(heard[-behind:])
+            if then.failure is not None:
+                self.abandon()
         if len(self._names) > MAX_STATEMENTS:
             self._unneeded.append(self._names.popitem(last=False)[1])
         return asked.rows if statements else []
+
+    def _raise(self, failure: Exception | None) -> None:
+        if failure is not None:
+            self.abandon()
+            raise failure
 
     def finish(self) -> None:
         """Wait for the end of the transaction, if the server was told to end it.
 
         Raises: psycopg.Error when it could not.
         """
-        if self._pipeline.waiting:
+        if self._pipeline.is_open:
             failure = self._failure(self._pipeline.hear())
             if failure is not None:
                 raise failure
 
     def abandon(self) -> None:
         """Nobody wants to know any more what came of what was sent."""
-        if self._pipeline.waiting:
+        if self._pipeline.is_open:
             self._pipeline.hear()
 
     def _opening(self) -> list[_Step]:
@@ -266,7 +327,7 @@ class PreparedStatements:
         values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
         dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = self._values.types or (), self._values.formats
-        if not may_prepare or any(_is_large(value) for value in values):
+        if not may_prepare or _is_large(values):
             return [_Step(partial(wire.send_query_params, text, dumped, types, formats))]
         key = (text, types)
         known = self._names.get(key)

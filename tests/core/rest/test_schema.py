@@ -242,11 +242,14 @@ class TestAnswers:
 
 
 class TestSchemaPages:
-    def test_serves_json_and_yaml_to_anyone(self, client: Any, db: None) -> None:
+    @pytest.mark.parametrize("accept", ["application/vnd.oai.openapi", "application/yaml"])
+    def test_serves_json_and_yaml_to_anyone(self, client: Any, db: None, accept: str) -> None:
         as_json = client.get("/api/v1/schema/")
-        as_yaml = client.get("/api/v1/schema/", headers={"Accept": "application/vnd.oai.openapi"})
+        as_yaml = client.get("/api/v1/schema/", headers={"Accept": accept})
 
         assert as_json["Content-Type"] == "application/vnd.oai.openapi+json"
+        assert as_yaml["Content-Type"] == accept
+        assert as_yaml.content.startswith(b"openapi: ")
         one, other = as_json.json(), yaml.safe_load(as_yaml.content)
         assert {part for part in one if one[part] != other.get(part)} == set()
         assert one.keys() == other.keys()

@@ -61,14 +61,18 @@ class TestPreparedStatements:
             cursor.execute("SET LOCAL ROLE NONE")
             cursor.execute("CREATE TEMPORARY TABLE written (a int)")
             cursor.execute("GRANT ALL ON written TO PUBLIC")
-        writing = [("INSERT INTO written VALUES (%s)", [number], True) for number in (1, 2)]
+        for number in (1, 2):
+            connection.start("INSERT INTO written VALUES (%s)", [number])
 
-        assert connection.fetch_prepared("SELECT sum(a) FROM written", None, before=writing) == [(3,)]
+        assert connection.fetch_prepared("SELECT sum(a) FROM written", None) == [(3,)]
 
     def test_do_not_run_behind_one_that_failed(self):
-        failing = [("SELECT 1 / %s::int", [0], True)]
+        def fail() -> None:
+            connection.start("SELECT 1 / %s::int", [0])
+            connection.fetch_prepared("SELECT set_config('app.context_id', '7', false)", None)
+
         with pytest.raises(DatabaseError, match="division"), transaction.atomic():
-            connection.fetch_prepared("SELECT set_config('app.context_id', '7', false)", None, before=failing)
+            fail()
 
         assert connection.fetch_prepared("SELECT current_setting('app.context_id')", None) != [("7",)]
 
@@ -364,6 +368,160 @@ class TestLastStatement:
         with pytest.raises(DatabaseError, match="division"):
             retried(work)
         assert not self.seen_by_others()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestForeseenStatement:
+    """What reads from a write goes with it, and the end of the transaction too."""
+
+    WRITE = "UPDATE core_company SET slug = %s WHERE slug = 'old-' || %s::text AND %s RETURNING slug"
+    READ = "SELECT slug, 1 / (slug IS NOT NULL)::int FROM (SELECT) one LEFT JOIN core_company ON slug = %s"
+
+    @pytest.fixture(autouse=True)
+    def _companies(self, _in_a_transaction):
+        with transaction.atomic():
+            for slug in ("new", "newer", "beside"):
+                Company.objects.create(name=slug, slug=f"old-{slug}")
+
+    def seen_by_others(self, *slugs: str) -> set[str]:
+        with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+            rows = other.execute("SELECT slug FROM core_company WHERE slug = ANY(%s)", [list(slugs)])
+            return {slug for (slug,) in rows}
+
+    def write(self, slug: str = "new", accepted: bool = True, alone: bool = True) -> None:
+        connection.fetch_prepared(self.WRITE, [slug, slug, accepted], writes=True, alone=alone)
+
+    def state(self) -> TransactionStatus:
+        return TransactionStatus(connection.connection.pgconn.transaction_status)
+
+    def test_comes_with_the_write_before_the_disk_has_it(self):
+        def work() -> None:
+            with connection.foreseeing(self.READ, ["new"], lambda rows: [(row[0],) for row in rows]) as read:
+                self.write()
+                assert self.state() == TransactionStatus.ACTIVE
+                assert read() == [("new",)]
+            assert self.state() == TransactionStatus.ACTIVE
+
+        with system_context("a test"):
+            retried(work)
+        assert self.state() == TransactionStatus.IDLE
+        assert self.seen_by_others("new") == {"new"}
+
+    def test_commits_nothing_where_nothing_was_written(self):
+        def work() -> None:
+            connection.start(self.WRITE, ["beside", "beside", True])
+            with connection.foreseeing(self.READ, ["new"]) as read:
+                self.write(accepted=False)
+                read()
+
+        with system_context("a test"), pytest.raises(DatabaseError, match="division"):
+            retried(work)
+        assert self.seen_by_others("new", "beside") == set()
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_is_not_missed_by_who_was_refused(self):
+        def work() -> None:
+            with connection.foreseeing(self.READ, ["new"]):
+                self.write(accepted=False)
+                raise ValueError
+
+        with system_context("a test"), pytest.raises(ValueError):  # noqa: PT011 - it says nothing
+            retried(work)
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    @pytest.mark.parametrize("told", [False, True])
+    def test_commits_nothing_on_a_premise_that_fails(self, told):
+        def work() -> None:
+            connection.assume("SELECT 1", None, [(2,)], lambda: None)
+            if told:
+                connection.go_ahead()
+            with connection.foreseeing(self.READ, ["new"]):
+                self.write()
+
+        with system_context("a test"), pytest.raises(PremiseFailed):
+            retried(work)
+        assert self.seen_by_others("new") == set()
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_goes_behind_what_was_started(self):
+        def work() -> None:
+            connection.assume("SELECT 1", None, [(1,)], lambda: None)
+            connection.go_ahead()
+            connection.start(self.WRITE, ["beside", "beside", True])
+            with connection.foreseeing(self.READ, ["new"]) as read:
+                self.write()
+                assert read() == [("new", 1)]
+
+        with system_context("a test"):
+            retried(work)
+        assert self.seen_by_others("new", "beside") == {"new", "beside"}
+
+    def test_waits_for_a_write_that_does_not_stand_alone(self):
+        def work() -> None:
+            with connection.foreseeing(self.READ, ["new"]) as read:
+                self.write(alone=False)
+                assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+                assert self.seen_by_others("new") == set()
+                assert read() == [("new", 1)]
+
+        with system_context("a test"):
+            retried(work)
+        assert self.seen_by_others("new") == {"new"}
+
+    def test_lets_none_come_before_it_or_behind(self):
+        def before() -> None:
+            with connection.foreseeing(self.READ, ["new"]):
+                self.write()
+                connection.fetch_prepared("SELECT 7", None)
+
+        def behind() -> None:
+            with connection.foreseeing(self.READ, ["newer"]) as read:
+                self.write("newer")
+                read()
+            connection.fetch_prepared("SELECT 7", None)
+
+        def inside() -> None:
+            with transaction.atomic(), connection.foreseeing(self.READ, ["new"]):
+                self.write()
+                connection.fetch_prepared("SELECT 7", None)
+
+        with system_context("a test"):
+            for work in (before, behind, inside):
+                with pytest.raises(ProgrammingError, match="comes be"):
+                    retried(work)
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_ends_no_larger_transaction(self):
+        def work() -> None:
+            with connection.foreseeing(self.READ, ["new"]) as read:
+                self.write()
+                assert read() == [("new", 1)]
+
+        with system_context("a test"), transaction.atomic():
+            retried(work)
+            transaction.set_rollback(True)
+        assert self.seen_by_others("new") == set()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestStarted:
+    def test_says_at_the_end_what_went_wrong(self):
+        def work() -> None:
+            connection.start("SELECT 1 / %s::int", [0])
+
+        with system_context("a test"), pytest.raises(DatabaseError, match="division"):
+            retried(work)
+        assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
+
+    def test_is_heard_before_a_cursor_speaks(self):
+        def work() -> int:
+            connection.start("SELECT set_config('app.context_id', '7', true)", None)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('app.context_id')")
+                return int(cursor.fetchone()[0])
+
+        with system_context("a test"):
+            assert retried(work) == 7
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,100 @@
+"""Creating a record in a transaction of its own: what is read back, and the end, go with the write."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.entities import entities
+from core.identity.models import AuthSession
+from core.kernel.transactions import unit_of_work
+from core.tenancy.context import system_context
+from core.tenancy.postgresql.base import DatabaseWrapper
+from crm.models import Contact, Tag
+from tests.worlds import ApiClient, World
+
+CONTACTS = "/api/v1/contacts/"
+MAYA = {"first_name": "Maya", "last_name": "Keller", "tags": ["Fair"]}
+
+
+@pytest.fixture
+def api(transactional_db: None, acme: World) -> ApiClient:
+    """A client whose session this process remembers."""
+    client = acme.client()
+    assert client.get(CONTACTS).status_code == 200
+    return client
+
+
+def kept(world: World) -> tuple[int, int]:
+    """Contacts and tags."""
+    with world.acting():
+        return Contact.objects.count(), Tag.objects.count()
+
+
+class TestCreating:
+    def test_keeps_what_it_answers(self, api: ApiClient, acme: World, globex: World) -> None:
+        answer = api.post(CONTACTS, MAYA)
+        assert answer.status_code == 201
+        assert api.get(answer["Location"]).json() == answer.json()
+        assert answer["ETag"] == '"1"'
+        assert (kept(acme), kept(globex)) == ((1, 1), (0, 0))
+
+    def test_takes_one_round_trip_for_write_reading_and_end(self, api: ApiClient, monkeypatch) -> None:
+        calls = []
+        fetch = DatabaseWrapper.fetch_prepared
+        monkeypatch.setattr(
+            DatabaseWrapper, "fetch_prepared", lambda *a, **more: calls.append(a) or fetch(*a, **more)
+        )
+        assert api.post(CONTACTS, MAYA).status_code == 201
+        assert len(calls) == 1
+
+    @pytest.mark.parametrize(
+        "wrong", [{"account": "01890000-0000-7000-8000-000000000000"}, {"email": "x" * 300 + "@example.com"}]
+    )
+    def test_keeps_nothing_of_what_is_refused(self, api: ApiClient, acme: World, wrong) -> None:
+        answer = api.post(CONTACTS, {**MAYA, **wrong})
+        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, next(iter(wrong)))
+        assert kept(acme) == (0, 0)
+        assert api.post(CONTACTS, MAYA).status_code == 201
+
+    @pytest.mark.parametrize("query", ["?fields=nothing", "?expand=tags"])
+    def test_keeps_nothing_that_it_cannot_show(self, api: ApiClient, acme: World, query: str) -> None:
+        assert api.post(CONTACTS + query, MAYA).status_code == 400
+        assert kept(acme) == (0, 0)
+
+    def test_shows_what_was_asked_for(self, api: ApiClient) -> None:
+        account = api.post("/api/v1/accounts/?fields=id", {"name": "Northwind"}).json()
+        assert list(account) == ["id"]
+        made = api.post(f"{CONTACTS}?expand=account&fields=account", {**MAYA, "account": account["id"]})
+        assert made.json()["account_detail"]["name"] == "Northwind"
+
+    def test_keeps_nothing_for_a_session_that_has_ended(self, api: ApiClient, acme: World) -> None:
+        with system_context("a test"), unit_of_work():
+            AuthSession.objects.update(revoked_at="2026-01-01T00:00:00Z")
+        assert api.post(CONTACTS, MAYA).status_code == 401
+        assert kept(acme) == (0, 0)
+
+    def test_of_somebody_known_elsewhere_answers_their_own_id(
+        self, api: ApiClient, acme: World, globex: World
+    ) -> None:
+        [role] = api.get("/api/v1/roles/?name=sales").json()["results"]
+        made = api.post("/api/v1/users/", {"email": "sales@globex.test", "role": role["id"]})
+        assert (made.status_code, made.json()["id"]) == (201, str(globex.users["sales"]))
+
+    def test_every_record_that_stands_alone(self, api: ApiClient) -> None:
+        account = api.post("/api/v1/accounts/", {"name": "Southwind"}).json()["id"]
+        bodies = {
+            "account": {"name": "Northwind"},
+            "contact": MAYA,
+            "lead": {"last_name": "Okafor", "company_name": "Okafor Ltd"},
+            "deal": {"name": "Rollout", "amount": "10.00", "close_date": "2026-12-01"},
+            "task": {"subject": "Call"},
+            "note": {"title": "First call", "body": "Two phases.", "account": account},
+            "activity": {"subject": "Call", "type": "call"},
+            "product": {"name": "Seat", "sku": "S-1"},
+            "lost_reason": {"name": "Merged with a rival"},
+            "tag": {"name": "Later"},
+        }
+        for name, body in bodies.items():
+            answer = api.post(f"/api/v1/{entities[name].path}/", body)
+            assert answer.status_code == 201, (name, answer.json()["errors"])
+            assert api.get(answer["Location"]).json() == answer.json()
