@@ -24,6 +24,7 @@ from django.test.utils import CaptureQueriesContext
 
 from core.access import view
 from core.entities import Entity, entities
+from core.observability.access_lines import access_lines
 from core.tenancy.context import system_context
 from tests.conformance.operations import Operation
 from tests.factories.records import Marks, Stock
@@ -111,12 +112,14 @@ class _Lines(logging.Handler):
 def listening() -> Iterator[list[str]]:
     """Every log line of the block, at any level."""
     handler, root = _Lines(), logging.getLogger()
+    access_lines.flush()
     level, handlers = root.level, root.handlers
     root.handlers = [handler]
     root.setLevel(logging.INFO)
     try:
         yield handler.lines
     finally:
+        access_lines.flush()
         root.handlers = handlers
         root.setLevel(level)
 
@@ -185,6 +188,7 @@ class Rooms:
                 found.unchanged_neighbor = self.fingerprint() == self.neighbor
             if look is not None:
                 found.seen = look()
+            access_lines.flush()
             found.beside = "\n".join(
                 [*lines, *(f"{letter.subject} {letter.body} {letter.to}" for letter in mail.outbox)]
             )

@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from core.observability import logs, task_signals
-from core.observability.access_lines import access_lines
+from core.observability.access_lines import AccessLines, access_lines
 from core.observability.correlation import add_correlation, correlation, current_id, identify
 from core.observability.middleware import CorrelationIdMiddleware
 
@@ -89,6 +92,43 @@ class TestRequest:
             "path": "/api/v1/leads/",
             "status_code": 200,
         }
+
+
+class TestAccessLines:
+    def test_come_by_themselves_in_their_order(self, json_lines, monkeypatch: pytest.MonkeyPatch) -> None:
+        flushes = []
+        flush = AccessLines.flush
+        monkeypatch.setattr(AccessLines, "flush", lambda self: flushes.append(1) or flush(self))
+        own = AccessLines()
+        for number in range(300):
+            own.add({"number": number})
+        deadline = time.monotonic() + 20
+        while own._waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [line["number"] for line in json_lines()] == list(range(300))
+        assert 0 < len(flushes) < 30
+
+    def printed(self, program: str) -> str:
+        """What a process of its own writes to its log."""
+        setup = (
+            "import os, django; django.setup()\n"
+            "from core.observability import logs; logs.configure({'format': 'json', 'level': 'INFO'})\n"
+            "from core.observability.access_lines import access_lines\n"
+        )
+        command = [sys.executable, "-c", setup + program]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+    def test_are_written_before_the_process_ends(self) -> None:
+        assert "/last/" in self.printed("access_lines.add({'path': '/last/'})")
+
+    def test_of_a_child_are_its_own(self) -> None:
+        text = self.printed(
+            "access_lines.add({'path': '/before/'})\n"
+            "child = os.fork()\n"
+            "access_lines.add({'path': '/behind/' if child else '/child/'})\n"
+            "if child: os.waitpid(child, 0)\n"
+        )
+        assert [text.count(path) for path in ("/before/", "/behind/", "/child/")] == [1, 1, 1]
 
 
 class TestTask:
