@@ -18,8 +18,8 @@ for urls in (core.rest.urls, crm.urls, data_import.urls):
     api += urls.urlpatterns
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
     RoutesByFirstWord("api/v1/", [*api, *router.urls]),
+    path("admin/", admin.site.urls),
 ]
 
 
