@@ -144,8 +144,8 @@ class Output:
             return
         inner, params = self._row(record_id)
         selected, places = self._selected(extra)
-        # One division by zero where there is no record.
-        there = "1 / (p.id IS NOT NULL)::int"
+        # Where there is no record, PostgreSQL says that this is no uuid.
+        there = "coalesce(p.id::text, 'nothing was written')::uuid"
         sql = f"SELECT {', '.join((*selected, there))} FROM (SELECT) one LEFT JOIN ({inner}) p ON true"
         with connection.foreseeing(sql, params, partial(self._documents, places)) as rows:  # type: ignore[attr-defined]
             yield lambda: rows()[0]

@@ -184,9 +184,9 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
         read = self._shape().record(record_id, ("version",), last=self._may_end)
-        return self._answer_with(record_id, read, status)
+        return self._shown(record_id, read, status)
 
-    def _answer_with(self, record_id: UUID, read: Document, status: int) -> HttpResponse:
+    def _shown(self, record_id: UUID, read: Document, status: int) -> HttpResponse:
         document, version = read
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.META.get("HTTP_IF_NONE_MATCH") == tag:
@@ -211,7 +211,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         with self._shape().reading(record_id, ("version",), last=self._may_end) as read:
             made = self._run("create", [{**values, "id": record_id}]).one
             if made == record_id:
-                return self._answer_with(record_id, read(), 201)
+                return self._shown(record_id, read(), 201)
         # Somebody whom another company knows already has an id.
         return self.answer_with(made, status=201)
 

@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, ProgrammingError, connections
 from django.db.backends.postgresql import base, operations
+from django.db.transaction import TransactionManagementError
 from psycopg.errors import InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
@@ -177,10 +178,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._told = context.current()
 
     def start(self, sql: str, params: Params) -> None:
-        """Have the server run a statement that writes, while the process works on. Needs a transaction, whose next statement,
-        or its end, says what was wrong with this one.
+        """Have the server run a statement that writes, while the process works on. What was wrong with it, the next statement or
+        the end of the transaction says.
+
+        Raises: TransactionManagementError outside a transaction.
         """
         self.validate_no_broken_transaction()
+        if not self.in_atomic_block:
+            raise TransactionManagementError("A statement can only be started in a transaction.")
         self._has_written = True
         with self.wrap_database_errors:
             self._statements.send(*self._untold(), (sql, params, True), now=True)

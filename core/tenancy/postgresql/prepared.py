@@ -250,8 +250,8 @@ class PreparedStatements:
         then: Foreseen | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run the statements in one round trip, behind what was sent, and return the rows of the last. Starts the transaction
-        if need be, and with `commit` ends it; unless that is to `wait`, `finish` does. What comes `then`, in the same round
-        trip, is committed if it does not fail.
+        if need be, and with `commit` ends it; unless that is to `wait`, `finish` does. What comes `then` goes along, and nothing
+        is committed if it fails; that is not waited for.
 
         A statement with large parameters, or one that may not be prepared, is planned for its values. `as_texts` leaves
         values of `WRITTEN` types as the server writes them. `each` makes something of portions of the rows while the server
@@ -265,10 +265,6 @@ class PreparedStatements:
         if statements:
             asked = steps[-1]
             asked.read = partial(_rows, self._texts if as_texts else self._values, each=each)
-        last = None
-        if commit:
-            steps.append(_Step(partial(self._connection.pgconn.send_query_params, b"COMMIT", None)))
-            last = None if wait else steps.pop()
         behind = 0
         if then is not None:
             reading = self._running(then.statement)
@@ -277,6 +273,12 @@ class PreparedStatements:
             behind = len(reading)
             # Nothing is committed on a premise.
             self._raise(self._failure(self._pipeline.overhear()))
+        last = None
+        if commit:
+            last = _Step(partial(self._connection.pgconn.send_query_params, b"COMMIT", None))
+            if wait and then is None:
+                steps.append(last)
+                last = None
         heard = self._pipeline.hear(steps, last)
         self._raise(self._failure(heard[: len(heard) - behind]))
         if then is not None:
@@ -284,7 +286,7 @@ class PreparedStatements:
             then.failure = self._failure(heard[-behind:])
             if then.failure is not None:
                 self.abandon()
-        if len(self._names) > MAX_STATEMENTS:
+        while len(self._names) > MAX_STATEMENTS:
             self._unneeded.append(self._names.popitem(last=False)[1])
         return asked.rows if statements else []
 

@@ -513,6 +513,10 @@ class TestStarted:
             retried(work)
         assert connection.fetch_prepared("SELECT 7", None) == [(7,)]
 
+    def test_needs_a_transaction(self):
+        with pytest.raises(transaction.TransactionManagementError):
+            connection.start("SELECT 7", None)
+
     def test_is_heard_before_a_cursor_speaks(self):
         def work() -> int:
             connection.start("SELECT set_config('app.context_id', '7', true)", None)
