@@ -4,12 +4,12 @@ another cost less than each by itself.
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from multiprocessing.util import Finalize
 from threading import Event, Lock, Thread
 
 import structlog
@@ -29,7 +29,6 @@ class AccessLines:
         self._start_anew()
         # The threads of a process are not those of its children.
         os.register_at_fork(after_in_child=self._start_anew)
-        atexit.register(self.flush)
 
     def _start_anew(self) -> None:
         self._waiting: deque[tuple[float, Mapping[str, object]]] = deque()
@@ -58,6 +57,8 @@ class AccessLines:
             if self._writer is None:
                 self._writer = Thread(target=self._write, name="access-lines", daemon=True)
                 self._writer.start()
+                # The standard library's `atexit`, heard also at the end of workers that a server has forked.
+                Finalize(None, self.flush, exitpriority=0)
 
     def _write(self) -> None:
         while self._is_any.wait():

@@ -121,6 +121,15 @@ class TestAccessLines:
     def test_are_written_before_the_process_ends(self) -> None:
         assert "/last/" in self.printed("access_lines.add({'path': '/last/'})")
 
+    def test_are_written_before_a_server_s_worker_ends(self) -> None:
+        text = self.printed(
+            "import multiprocessing\n"
+            "work = lambda: access_lines.add({'path': '/last/'})\n"
+            "worker = multiprocessing.get_context('fork').Process(target=work)\n"
+            "worker.start(); worker.join()\n"
+        )
+        assert text.count("/last/") == 1
+
     def test_of_a_child_are_its_own(self) -> None:
         text = self.printed(
             "access_lines.add({'path': '/before/'})\n"
