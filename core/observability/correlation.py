@@ -1,12 +1,13 @@
 """The id that ties together all that one request or task causes: logs, change log, jobs, answers."""
 
 import re
-import uuid
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
+
+from core.kernel.ids import uuid7
 
 HEADER = "X-Correlation-ID"
 # Among the request's `META`, as for all headers of requests: `headers` would be a copy of all of them.
@@ -27,11 +28,12 @@ def said() -> Mapping[str, str | None]:
 
 @contextmanager
 def correlation(offered: str | None = None) -> Iterator[str]:
-    """Run the block under a correlation id: the `offered` one when well-formed, otherwise a new one.
+    """Run the block under a correlation id: the `offered` one when well-formed, otherwise a new one, which sorts behind those
+    before it and so comes to lie beside them in the log's index.
 
     Log lines of the block carry the id; what `identify` adds to them ends with it.
     """
-    correlation_id = offered if offered and _WELL_FORMED.fullmatch(offered) else str(uuid.uuid4())
+    correlation_id = offered if offered and _WELL_FORMED.fullmatch(offered) else str(uuid7())
     token = _said.set({"correlation_id": correlation_id})
     try:
         yield correlation_id
