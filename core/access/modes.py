@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from core.entities import Entity, entities
+from core.entities import Entity, Field, entities
 from core.tenancy.actors import Rights
 
 
@@ -16,15 +18,36 @@ class Mode(StrEnum):
     EDIT = "edit"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class FieldAccess:
+    """The fields of one entity as one kind of actor has them."""
+
+    modes: Mapping[str, Mode]
+    # Those that are not hidden.
+    fields: Mapping[str, Field]
+    # Of those: what may be set, what a new record needs, and what leads to other records, with the entities it leads to.
+    editable: Mapping[str, Field]
+    required: tuple[str, ...]
+    relations: Mapping[str, str]
+
+
 @lru_cache(maxsize=4096)
-def _modes(entity_name: str, may_write: bool) -> dict[str, Mode]:
+def _access(entity_name: str, may_write: bool) -> FieldAccess:
     entity = entities[entity_name]
-    return {
+    modes = {
         name: Mode.EDIT if may_write and not field.read_only else Mode.VIEW
         for name, field in entity.fields.items()
     }
+    fields = {name: field for name, field in entity.fields.items() if modes[name] is not Mode.HIDDEN}
+    return FieldAccess(
+        modes,
+        fields,
+        {name: field for name, field in fields.items() if modes[name] is Mode.EDIT and not field.read_only},
+        tuple(name for name, field in fields.items() if field.required and not field.read_only),
+        {name: field.to for name, field in fields.items() if field.is_relation},
+    )
 
 
-def modes_of(entity: Entity, rights: Rights) -> dict[str, Mode]:
-    """The mode of every field. What nothing configures: edit where the role may write, else view."""
-    return _modes(entity.name, rights.can("update", entity.name) or rights.can("create", entity.name))
+def access_to(entity: Entity, rights: Rights) -> FieldAccess:
+    """What nothing configures: edit where the role may write, else view."""
+    return _access(entity.name, rights.can("update", entity.name) or rights.can("create", entity.name))

@@ -17,11 +17,12 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, models
+from django.db import models
 from django.db.models import QuerySet
 
 from core.entities import entities
 from core.tenancy import context
+from core.tenancy.postgresql.base import here
 
 if TYPE_CHECKING:
     from core.access.view import EntityView
@@ -35,10 +36,19 @@ Document = tuple[Any, ...]
 
 
 @lru_cache(maxsize=2048)
-def _values_sql(entity_name: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """What a statement over the rows `p` selects for each field."""
-    entity = entities[entity_name]
-    return tuple(entity.fields[name].sql_of("p") for name in names)
+def _selected(
+    entity_name: str, names: tuple[str, ...], beside: tuple[str, ...]
+) -> tuple[str, tuple[int, ...]]:
+    """What a statement over the rows `p` selects for each field, and the places of the values beside the document."""
+    fields = entities[entity_name].fields
+    selected = [fields[name].sql_of("p") for name in names]
+    places = []
+    for name in beside:
+        value = fields[name].sql_of("p")
+        if value not in selected:
+            selected.append(value)
+        places.append(selected.index(value))
+    return ", ".join(selected) or "NULL", tuple(places)
 
 
 @lru_cache(maxsize=2048)
@@ -112,8 +122,8 @@ class Output:
             return []
         inner, params = compiled
         selected, places = self._selected(extra)
-        rows = connection.fetch_prepared(  # type: ignore[attr-defined]
-            f"SELECT {', '.join(selected) or 'NULL'} FROM ({inner}) p",
+        rows = here().fetch_prepared(
+            f"SELECT {selected} FROM ({inner}) p",
             params,
             last=last and not self.expand,
             as_texts=True,
@@ -146,8 +156,8 @@ class Output:
         selected, places = self._selected(extra)
         # Where there is no record, PostgreSQL says that this is no uuid.
         there = "coalesce(p.id::text, 'nothing was written')::uuid"
-        sql = f"SELECT {', '.join((*selected, there))} FROM (SELECT) one LEFT JOIN ({inner}) p ON true"
-        with connection.foreseeing(sql, params, partial(self._documents, places)) as rows:  # type: ignore[attr-defined]
+        sql = f"SELECT {selected}, {there} FROM (SELECT) one LEFT JOIN ({inner}) p ON true"
+        with here().foreseeing(sql, params, partial(self._documents, places)) as rows:
             yield lambda: rows()[0]
 
     def _row(self, record_id: UUID) -> Compiled:
@@ -155,16 +165,8 @@ class Output:
         sql, params = _rows_of_one(self.view.entity.model, company_id, settings.TENANCY_LOCKS)
         return sql, tuple(record_id if value == _SOME_ID else value for value in params)
 
-    def _selected(self, extra: Extra) -> tuple[list[str], list[int]]:
-        """What a statement over the rows `p` selects, and the places of values that are no fields."""
-        names = self.view.entity.name
-        selected = list(_values_sql(names, self.fields))
-        places = []
-        for value in _values_sql(names, (*extra, *self.expand)):
-            if value not in selected:
-                selected.append(value)
-            places.append(selected.index(value))
-        return selected, places
+    def _selected(self, extra: Extra) -> tuple[str, tuple[int, ...]]:
+        return _selected(self.view.entity.name, self.fields, (*extra, *self.expand))
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:
         """The JSON of any number of records in bounded memory, in id order."""
@@ -178,7 +180,7 @@ class Output:
                 return
             last = rows[-1][1]
 
-    def _documents(self, places: list[int], rows: list[tuple[Any, ...]]) -> list[Document]:
+    def _documents(self, places: tuple[int, ...], rows: list[tuple[Any, ...]]) -> list[Document]:
         """Each row as `(document, *values at the places)`."""
         names = self.fields
         documents = [dict(zip(names, row, strict=False)) for row in rows]

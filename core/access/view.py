@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from core.access.modes import Mode, modes_of
+from core.access.modes import access_to
 from core.access.output import Output
 from core.access.visibility import sees_everything, visible
 from core.changes.rows import EXPECTED_VERSION
@@ -36,7 +36,9 @@ class EntityView:
     def __init__(self, entity: Entity, actor: Actor) -> None:
         self.entity = entity
         self.actor = actor
-        self.modes = modes_of(entity, actor.rights)
+        self._access = access_to(entity, actor.rights)
+        self.modes = self._access.modes
+        self.fields = self._access.fields
 
     # --- what may be done ---------------------------------------------------------------------------------------
 
@@ -52,12 +54,6 @@ class EntityView:
             raise Forbidden(f"Your role may not {verb} {self.entity.noun_plural}.")
 
     # --- which fields -------------------------------------------------------------------------------------------
-
-    @cached_property
-    def fields(self) -> Mapping[str, Field]:
-        return {
-            name: field for name, field in self.entity.fields.items() if self.modes[name] is not Mode.HIDDEN
-        }
 
     def field(self, name: str) -> Field:
         """Raises: UnknownField."""
@@ -115,18 +111,20 @@ class EntityView:
 
         Raises: Invalid for names that are unknown, or cannot be expanded.
         """
-        faults = []
-        chosen = list(self.fields) if fields is None else list(dict.fromkeys(fields))
-        for name in chosen:
-            if name not in self.fields:
-                faults.append(Fault("fields", "unknown_field", f"There is no field {name!r}."))
+        known = self.fields
+        chosen = tuple(known) if fields is None else tuple(dict.fromkeys(fields))
+        faults = [
+            Fault("fields", "unknown_field", f"There is no field {name!r}.")
+            for name in chosen
+            if name not in known
+        ]
         expanded = list(dict.fromkeys(expand))
         for name in expanded:
-            if name not in self.fields or not self._leads_on(self.fields[name]):
+            if name not in known or not self._leads_on(known[name]):
                 faults.append(Fault("expand", "not_expandable", f"{name!r} cannot be expanded."))
         if faults:
             raise Invalid(faults=faults)
-        return Output(self, tuple(chosen), tuple(expanded))
+        return Output(self, chosen, tuple(expanded))
 
     # --- input --------------------------------------------------------------------------------------------------
 
@@ -152,8 +150,8 @@ class EntityView:
         if not partial:
             faults += [
                 Fault(name, "required", "This field is required.")
-                for name, field in self.fields.items()
-                if field.required and not field.read_only and name not in document and name != comes_later
+                for name in self._access.required
+                if name not in document and name != comes_later
             ]
         if not faults:
             faults = self._unseen_references(values)
@@ -161,14 +159,10 @@ class EntityView:
             raise Invalid(faults=faults)
         return values
 
-    def _read(self, name: Any, sent: Any) -> Any:
-        field = self.fields.get(name) if isinstance(name, str) else None
+    def _read(self, name: str, sent: Any) -> Any:
+        field = self._access.editable.get(name)
         if field is None:
-            raise BadValue("unknown_field", "There is no such field.")
-        if field.read_only:
-            raise BadValue("read_only", "This field is set by the system.")
-        if self.modes[field.name] is not Mode.EDIT:
-            raise BadValue("not_editable", "Your role may not change this field.")
+            raise self._not_settable(name)
         if sent is None:
             if field.nullable:
                 return None
@@ -177,6 +171,14 @@ class EntityView:
         if field.required and isinstance(value, str) and not value.strip():
             raise BadValue("required", "This field cannot be blank.")
         return value
+
+    def _not_settable(self, name: str) -> BadValue:
+        field = self.fields.get(name)
+        if field is None:
+            return BadValue("unknown_field", "There is no such field.")
+        if field.read_only:
+            return BadValue("read_only", "This field is set by the system.")
+        return BadValue("not_editable", "Your role may not change this field.")
 
     def _expected_version(self, sent: Any) -> int:
         # 3.0 is a whole number to JSON.
@@ -187,9 +189,7 @@ class EntityView:
     def _unseen_references(self, values: Mapping[str, Any]) -> list[Fault]:
         """References to records the actor does not see. That they exist at all is checked where they are written."""
         relations = {
-            name: self.fields[name].to
-            for name, value in values.items()
-            if value is not None and name in self.fields and self.fields[name].is_relation
+            name: target for name, target in self._access.relations.items() if values.get(name) is not None
         }
         asked: dict[str, set[UUID]] = defaultdict(set)
         for name, target in relations.items():

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from core.changes.rows import to_json
 from core.changes.waking import wake_stream
 from core.kernel.transactions import needs_transaction
 from core.tenancy import context
+from core.tenancy.postgresql.base import here
 
 _SQL = """
 SELECT app_record_fact(%(company)s::uuid, %(action)s::text, %(entity_type)s::text, %(entity_id)s::uuid,
@@ -45,5 +44,5 @@ def record_fact(
         "is_sensitive": is_sensitive,
     }
     wake_stream()
-    [(log_id,)] = connection.fetch_prepared(_SQL, facts)  # type: ignore[attr-defined]
+    [(log_id,)] = here().fetch_prepared(_SQL, facts)
     return int(log_id)

@@ -43,6 +43,12 @@ def columns_of(model: type[models.Model]) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=256)
+def _sayable(model: type[models.Model]) -> Mapping[str, str]:
+    """What a row may say, by the names it may be said under."""
+    return {**columns_of(model), EXPECTED_VERSION: EXPECTED_VERSION}
+
+
+@lru_cache(maxsize=256)
 def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     """Every column of the model with its PostgreSQL type."""
     types: dict[str, str] = {}
@@ -109,7 +115,7 @@ class Rows:
     @classmethod
     def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
         """Rows given as mappings of field name to value; `id` is made where it is missing."""
-        known = {**columns_of(model), EXPECTED_VERSION: EXPECTED_VERSION}
+        known = _sayable(model)
         documents = []
         key_sets = set()
         for row in rows:
@@ -137,7 +143,13 @@ class Rows:
         cls, model: type[models.Model], document: Mapping[str, Any], columns: tuple[str, ...], versioned: bool
     ) -> Rows:
         sql, places = _one_row(model, columns, versioned)
-        params = tuple([_text(document[name], is_json) for name, is_json in places.items()])
+        params = tuple(
+            [
+                # Most are texts already.
+                value if type(value := document[name]) is str and not is_json else _text(value, is_json)
+                for name, is_json in places.items()
+            ]
+        )
         return cls(sql, params, columns, 1, versioned, document=(model, document))
 
     def only(self, *columns: str) -> Rows:

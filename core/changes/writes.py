@@ -26,6 +26,7 @@ from core.changes.waking import wake_stream
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import here
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,15 @@ def _run(
     all_or_none: bool,
     alone: bool = False,
 ) -> Outcome:
-    names = {f"p{place}": value for place, value in enumerate(rows.params)}
-    params = {**names, "company": actor.company_id, "user": actor.user_id, "now": now}
+    params = dict(zip(_places(len(rows.params)), rows.params, strict=True))
+    params |= {"company": actor.company_id, "user": actor.user_id, "now": now}
     ids: dict[int, UUID] = {}
     versions: dict[int, int] = {}
     refused: dict[int, tuple[Fault, ...]] = {}
     unchanged = set()
     # A query may select any number of rows: a plan made for one would join them one by one.
     may_prepare = rows.count is not None
-    found = connection.fetch_prepared(  # type: ignore[attr-defined]
-        sql, params, prepare=may_prepare, writes=True, alone=alone
-    )
+    found = here().fetch_prepared(sql, params, prepare=may_prepare, writes=True, alone=alone)
     for place, record_id, version, changed, faults in found:
         if faults:
             refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)
@@ -171,7 +170,14 @@ def _fault(rule: Rule) -> str:
 def _numbered(sql: str) -> str:
     """The relation's positional parameters as named ones, so that they mix with ours."""
     pieces = sql.split("%s")
-    return "".join(f"{piece}%(p{place})s" for place, piece in enumerate(pieces[:-1])) + pieces[-1]
+    names = _places(len(pieces) - 1)
+    return "".join(f"{piece}%({name})s" for piece, name in zip(pieces, names, strict=False)) + pieces[-1]
+
+
+@lru_cache(maxsize=256)
+def _places(count: int) -> tuple[str, ...]:
+    """The names of so many of the relation's parameters."""
+    return tuple(f"p{place}" for place in range(count))
 
 
 def _default(column: models.Field, sql_type: str) -> str:

@@ -95,7 +95,8 @@ class KindType:
 def _text(field: Field, value: Any) -> str:
     if not isinstance(value, str):
         raise BadValue("not_text", "A text is expected.")
-    if _UNSTORABLE.search(value):
+    # What can be printed can be stored, and is told quickly.
+    if not value.isprintable() and _UNSTORABLE.search(value):
         raise BadValue(
             "invalid_characters", "The text holds characters that cannot be stored (NUL or a lone surrogate)."
         )

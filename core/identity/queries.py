@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from core.identity import tokens
 from core.identity.models import Company, User
@@ -22,6 +21,7 @@ from core.kernel.errors import Forbidden, NotSignedIn
 from core.kernel.transactions import unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor, Rights
+from core.tenancy.postgresql.base import here
 
 # A key's `last_used_at` is exact to this.
 LAST_USED_PRECISION = timedelta(minutes=1)
@@ -101,7 +101,7 @@ def _across_companies(reason: str) -> Iterator[None]:
 
 
 def _fetch(sql: str, params: dict[str, Any], *, as_texts: bool = False) -> list[tuple[Any, ...]]:
-    return connection.fetch_prepared(sql, params, as_texts=as_texts)  # type: ignore[attr-defined]
+    return here().fetch_prepared(sql, params, as_texts=as_texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ class _Session:
     revoked: bool
     expires_at: datetime
     is_alive: bool
-    member: _Member
+    # Nobody where the person takes no part in the company that was asked for.
+    actor: Actor | None
 
 
 # The sessions as they were last read, by what was asked. Never an answer: the statement runs again with each request, and
@@ -145,24 +146,16 @@ def find_actor_by_access_token(
     session = _find_session(sql, params, deferred)
     if session is None or session.revoked or session.expires_at <= now or not session.is_alive:
         raise _ended()
-    member = session.member
-    if not member.is_alive or member.company_id is None:
+    if session.actor is None:
         raise _ended() if company_slug is None else _not_a_member()
-    return Actor(
-        company_id=member.company_id,
-        user_id=claims.user_id,
-        membership_id=member.membership_id,
-        rights=member.rights,
-        session_id=claims.session_id,
-        zone=member.zone,
-    )
+    return session.actor
 
 
 def _find_session(sql: str, params: dict[str, Any], deferred: bool) -> _Session | None:
     key = sql, tuple(params.values())
     known = _remembered.get(key)
     if deferred and known is not None:
-        connection.assume(sql, params, known.rows, lambda: _remembered.pop(key, None))  # type: ignore[attr-defined]
+        here().assume(sql, params, known.rows, lambda: _remembered.pop(key, None))
         return known
     with _across_companies("reading a session"):
         rows = _fetch(sql, params, as_texts=True)
@@ -182,7 +175,17 @@ def _find_session(sql: str, params: dict[str, Any], deferred: bool) -> _Session 
         *rights,
     ) = rows[0]
     member = _Member(_id(company), is_active, version, zone, _id(membership), takes_part, _id(role), *rights)
-    found = _Session(rows, revoked_at is not None, datetime.fromisoformat(expires_at), is_alive, member)
+    actor = None
+    if member.is_alive and member.company_id is not None:
+        actor = Actor(
+            member.company_id,
+            params["user"],
+            member.membership_id,
+            member.rights,
+            session_id=params["session"],
+            zone=member.zone,
+        )
+    found = _Session(rows, revoked_at is not None, datetime.fromisoformat(expires_at), is_alive, actor)
     if len(_remembered) >= MAX_REMEMBERED:
         _remembered.clear()
     _remembered[key] = found

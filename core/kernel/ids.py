@@ -16,14 +16,16 @@ _SEQUENCE_BITS = 12
 def uuid7() -> uuid.UUID:
     """A new UUIDv7 (RFC 9562), increasing within this process even inside one millisecond."""
     global _last_ms, _sequence
+    # One call of the system for all that is random.
+    random = int.from_bytes(os.urandom(9))
     with _lock:
         now = time.time_ns() // 1_000_000
         if now > _last_ms:
-            _last_ms, _sequence = now, int.from_bytes(os.urandom(1))
+            _last_ms, _sequence = now, random >> 64
         else:
             _sequence += 1
             if _sequence >> _SEQUENCE_BITS:
                 _last_ms, _sequence = _last_ms + 1, 0
         ms, sequence = _last_ms, _sequence
-    tail = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
+    tail = random & ((1 << 62) - 1)
     return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (sequence << 64) | (0b10 << 62) | tail)

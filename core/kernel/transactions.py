@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections, transaction
 
 T = TypeVar("T")
 
@@ -54,12 +54,13 @@ def retried(work: Callable[[], T]) -> T:
     `work` must have no effect outside the database. Inside an open transaction it runs once: only the outermost
     transaction can be repeated.
     """
-    if connection.in_atomic_block:
+    here: Any = connections[DEFAULT_DB_ALIAS]
+    if here.in_atomic_block:
         return work()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic():
-                connection.ends_with_work = True  # type: ignore[attr-defined]
+                here.ends_with_work = True
                 return work()
         except OperationalError as error:
             if sql_state(error) not in RETRIED_STATES or attempt == MAX_ATTEMPTS:

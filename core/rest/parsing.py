@@ -89,7 +89,8 @@ def read_json(body: bytes) -> Any:
         raise Invalid(f"The body is not JSON at {where}.", code="not_json") from None
     except RecursionError:
         raise Invalid(f"A document may be {MAX_DEPTH} levels deep.", code="too_deep") from None
-    if _depth(document) > MAX_DEPTH + 1:
+    may_be_deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
+    if may_be_deep and _depth(document) > MAX_DEPTH + 1:
         raise Invalid(f"A document may be {MAX_DEPTH} levels deep.", code="too_deep")
     return document
 

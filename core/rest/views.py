@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from django.db import close_old_connections, connection
+from django.db import close_old_connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -28,6 +27,7 @@ from core.rest.negotiation import ContentNegotiation
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
+from core.tenancy.postgresql.base import here
 from core.tenancy.postgresql.prepared import PremiseFailed
 
 API_VERSION = "v1"
@@ -106,6 +106,12 @@ class ApiView(APIView):
             self.__dict__.pop(method, None)
         return self.response
 
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        incoming = super().initialize_request(request, *args, **kwargs)
+        # Asked for often, and otherwise looked for in vain before the request below is asked.
+        incoming.META, incoming.method = request.META, request.method
+        return incoming
+
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, Forbidden) and hasattr(self, "actor"):
             what = f"{self.request.method} {self.request.path}"
@@ -130,6 +136,7 @@ class ApiView(APIView):
         self._check_size(request)
         self._negotiate(request)
         is_served = handler is not None
+        database = here()
         handler = handler or self.http_method_not_allowed
         origin = self.origin = Origin(
             client_ip(request), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id()
@@ -145,27 +152,24 @@ class ApiView(APIView):
             actor: Any = request.auth
             self.actor = actor
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
-            with actor_context(self.actor, source="api", origin=origin), self._settled():
-                if is_served:
-                    self.check_right()
-                    self.check_input(request)
-                return self._once(request, handler)
+            # Neither an answer nor a refusal leaves the block before the caller's session was looked at, which the server does
+            # while the request is read.
+            with actor_context(self.actor, source="api", origin=origin):
+                database.go_ahead()
+                try:
+                    if is_served:
+                        self.check_right()
+                        self.check_input(request)
+                    answer = self._once(request, handler)
+                except PremiseFailed:
+                    raise
+                except Exception:
+                    database.settle()
+                    raise
+                database.settle()
+                return answer
 
         return work() if self.commits_itself else retried(work)
-
-    @contextmanager
-    def _settled(self) -> Iterator[None]:
-        """Neither an answer nor a refusal leaves the block before the caller's session was looked at, which the server does
-        while the request is read."""
-        connection.go_ahead()  # type: ignore[attr-defined]
-        try:
-            yield
-        except PremiseFailed:
-            raise
-        except Exception:
-            connection.settle()  # type: ignore[attr-defined]
-            raise
-        connection.settle()  # type: ignore[attr-defined]
 
     def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
         def act() -> HttpResponseBase:

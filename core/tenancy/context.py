@@ -7,10 +7,11 @@ company, scoped managers raise and the database shows no rows. System work that 
 
 from __future__ import annotations
 
-import json
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from uuid import UUID
+
+import orjson
 
 from core.tenancy.actors import Actor
 
@@ -49,13 +50,13 @@ class Context:
         }
         if actor is not None:
             facts |= {
-                "actor_id": actor.user_id and str(actor.user_id),
-                "session_id": actor.session_id and str(actor.session_id),
-                "api_key_id": actor.api_key_id and str(actor.api_key_id),
-                "impersonator_id": actor.impersonator_id and str(actor.impersonator_id),
+                "actor_id": actor.user_id,
+                "session_id": actor.session_id,
+                "api_key_id": actor.api_key_id,
+                "impersonator_id": actor.impersonator_id,
                 "cause": actor.cause,
             }
-        return json.dumps({name: value for name, value in facts.items() if value})
+        return orjson.dumps({name: value for name, value in facts.items() if value}).decode()
 
 
 _current: ContextVar[Context] = ContextVar("tenancy_context", default=Context())  # noqa: B039 - it is frozen

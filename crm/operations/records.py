@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, remove, restore, update
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import here
 
 # The owner as it will be: who creates a record owns it unless somebody else is named.
 OWNER = "CASE WHEN o.id IS NULL THEN coalesce(n.owner_id, %(user)s::uuid) ELSE n.owner_id END"
@@ -115,7 +116,7 @@ def no_cycle(table: str, column: str, path: str, detail: str) -> Rule:
 
 def fetch(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Rows of a statement."""
-    rows: list[tuple[Any, ...]] = connection.fetch_prepared(sql, params)  # type: ignore[attr-defined]
+    rows: list[tuple[Any, ...]] = here().fetch_prepared(sql, params)
     return rows
 
 
@@ -137,7 +138,7 @@ def add_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> None:
         "ON CONFLICT DO NOTHING"
     )
     made = (actor.company_id, now, now, actor.user_id, actor.user_id)
-    connection.start(sql, (*made, *tagged.params, actor.company_id))  # type: ignore[attr-defined]
+    here().start(sql, (*made, *tagged.params, actor.company_id))
 
 
 def take_turns(name: str) -> None:

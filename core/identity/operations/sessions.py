@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import connection, models
+from django.db import models
 
 from core.changes.facts import record_fact
 from core.identity import queries, tokens
@@ -24,6 +24,7 @@ from core.kernel.transactions import needs_transaction, retried, unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
+from core.tenancy.postgresql.base import here
 
 NOBODY = UUID(int=0)
 
@@ -202,7 +203,7 @@ def _rotate_or_end(claims: tokens.Claims, now: datetime) -> tuple[SignedInSessio
         "now": now,
         "expires": now + tokens.REFRESH_LIFETIME,
     }
-    if connection.fetch_prepared(_ROTATE, params):  # type: ignore[attr-defined]
+    if here().fetch_prepared(_ROTATE, params):
         session = AuthSession.objects.select_related("user", "company").get(pk=claims.session_id)
         return _pair(session, session.user, session.company, now), False
     replayed = AuthSession.objects.filter(

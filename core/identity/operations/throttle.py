@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
 from core.kernel.errors import TooManyRequests
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
+from core.tenancy.postgresql.base import here
 
 FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 900
@@ -104,11 +103,11 @@ def _claimed(item: Tries, now: datetime) -> bool:
         "first": FIRST_DELAY_SECONDS,
         "longest": LONGEST_DELAY_SECONDS,
     }
-    return bool(connection.fetch_prepared(_CLAIM, params))  # type: ignore[attr-defined]
+    return bool(here().fetch_prepared(_CLAIM, params))
 
 
 def _execute(sql: str, key: str) -> list[tuple[datetime | None, ...]]:
-    return connection.fetch_prepared(sql, [key])  # type: ignore[attr-defined]
+    return here().fetch_prepared(sql, [key])
 
 
 def settle(account: Tries, address: Tries) -> None:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from django.db import OperationalError, ProgrammingError, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, ProgrammingError, connections
 from django.db.backends.postgresql import base, operations
 from django.db.transaction import TransactionManagementError
 from psycopg.errors import InvalidParameterValue
@@ -53,6 +53,11 @@ def database_owner() -> Iterator[None]:
     finally:
         _close_idle()
         _as_owner.reset(token)
+
+
+def here() -> DatabaseWrapper:
+    """The connection of this thread."""
+    return cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
 
 
 def _close_idle() -> None:
@@ -131,9 +136,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 "A statement comes between a write that stands alone and what reads from it."
             )
         now = context.current()
-        if self._told is now or self.get_autocommit():
+        if self._told is now or self.autocommit:
             return []
-        if self.connection.info.transaction_status == TransactionStatus.INERROR:
+        if self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return []
         role = "none"
@@ -156,7 +161,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return rows
 
     def assume(
-        self, sql: str, params: Params, rows: list[tuple[Any, ...]], otherwise: Callable[[], None]
+        self, sql: str, params: Params, rows: list[tuple[Any, ...]], otherwise: Callable[[], object]
     ) -> None:
         """Take it for granted, in this transaction, that the statement has these rows (`as_texts`) in this context. It goes to
         the server ahead of the next one, which raises PremiseFailed (after `otherwise()`) if it has others.
@@ -190,7 +195,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors:
             self._statements.send(*self._untold(), (sql, params, True), now=True)
         self._told, self._is_underway = context.current(), True
-        self._note(sql)
+        if self.queries_logged:
+            self._note(sql)
 
     def settle(self) -> None:
         """Look at what is taken for granted, if no statement has done so yet.
@@ -287,21 +293,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._ended = commit and (then is None or then.failure is None)
         if foreseen is not None:
             foreseen.is_next = True
-        if assumed is not None:
-            self._note(assumed[0])
-        self._note(sql, time.monotonic() - started)
-        if then is not None:
-            self._note(then.statement[0])
+        if self.queries_logged:
+            if assumed is not None:
+                self._note(assumed[0])
+            self._note(sql, time.monotonic() - started)
+            if then is not None:
+                self._note(then.statement[0])
         return rows
 
     def _note(self, sql: str, seconds: float = 0) -> None:
-        if self.queries_logged:
-            self.queries_log.append({"sql": sql, "time": f"{seconds:.3f}"})
+        self.queries_log.append({"sql": sql, "time": f"{seconds:.3f}"})
 
     def is_usable(self) -> bool:
         # Django asks this once a request by a statement. A server that went away has closed the socket, or said why:
         # only then is there anything to read.
         if self.connection is None or self.connection.closed:
             return False
-        reading, _, _ = select.select([self.connection.fileno()], [], [], 0)
-        return not reading or super().is_usable()
+        poll = select.poll()
+        poll.register(self.connection.pgconn.socket, select.POLLIN)
+        return not poll.poll(0) or super().is_usable()

@@ -27,8 +27,7 @@ from psycopg.types.string import TextLoader
 MAX_STATEMENTS = 300
 # A prepared plan suits whatever comes, so it expects little. Much to do is worth a plan that sees the values.
 MANY_ELEMENTS = 50
-LONG_TEXT = 20_000
-_MOST: dict[type, int] = {str: LONG_TEXT, list: MANY_ELEMENTS, tuple: MANY_ELEMENTS}
+MANY_BYTES = 20_000
 # Rows are read in portions of so many, while the server makes those behind them.
 ROWS_AT_ONCE = 25
 # The table changed under a statement; prepared again, it works.
@@ -57,7 +56,7 @@ class Premise:
     statement: Statement
     rows: list[tuple[Any, ...]]
     # Told when the premise fails, so that it is not taken for granted again.
-    otherwise: Callable[[], None]
+    otherwise: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -105,11 +104,13 @@ def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(number, sql).encode(), tuple(names)
 
 
-def _is_large(values: Sequence[Any]) -> bool:
-    for value in values:
-        most = _MOST.get(type(value))
-        if most is not None and len(value) > most:
-            return True
+def _is_large(values: Sequence[Any], dumped: Sequence[Any]) -> bool:
+    if sum(map(len, filter(None, dumped))) > MANY_BYTES:
+        return True
+    if list in map(type, values):
+        for value in values:
+            if type(value) is list and len(value) > MANY_ELEMENTS:
+                return True
     return False
 
 
@@ -326,10 +327,10 @@ class PreparedStatements:
         wire = self._connection.pgconn
         sql, params, may_prepare = statement
         text, names = (sql.encode(), ()) if params is None else _numbered(sql)
-        values = [params[name] for name in names] if isinstance(params, Mapping) else list(params or ())
+        values = [params[name] for name in names] if names else list(params or ())  # type: ignore[index, call-overload]
         dumped = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = self._values.types or (), self._values.formats
-        if not may_prepare or _is_large(values):
+        if not may_prepare or _is_large(values, dumped):
             return [_Step(partial(wire.send_query_params, text, dumped, types, formats))]
         key = (text, types)
         known = self._names.get(key)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+
 import psycopg
 import pytest
 from django.db import (
@@ -18,7 +21,7 @@ from core.identity.models import Company
 from core.kernel.transactions import retried
 from core.tenancy.context import system_context
 from core.tenancy.postgresql.prepared import (
-    LONG_TEXT,
+    MANY_BYTES,
     MANY_ELEMENTS,
     MAX_STATEMENTS,
     ROWS_AT_ONCE,
@@ -85,7 +88,7 @@ class TestPreparedStatements:
 
     def test_with_much_to_do_are_planned_for_their_values(self):
         connection.fetch_prepared("SELECT cardinality(%s::int[]) AS many", [[1] * (MANY_ELEMENTS + 1)])
-        connection.fetch_prepared("SELECT length(%s::text) AS long", ["x" * (LONG_TEXT + 1)])
+        connection.fetch_prepared("SELECT length(%s::text) AS long", ["x" * (MANY_BYTES + 1)])
         connection.fetch_prepared("SELECT %s::int AS asked", [1], prepare=False)
 
         assert not {"many", "long", "asked"} & {text.rsplit(" ", 1)[-1] for text in _prepared()}
@@ -540,4 +543,14 @@ class TestConnection:
                 other.execute("SELECT pg_terminate_backend(%s, 5000)", [own.connection.info.backend_pid])
 
             assert not own.is_usable()
+            own.close()
+
+    def test_is_usable_beside_a_thousand_open_files(self):
+        with ExitStack() as files, system_context("a test"):
+            for _ in range(1_100):
+                files.enter_context(open(os.devnull))
+            own = connection.copy()
+            own.ensure_connection()
+            assert own.connection.fileno() > 1_024
+            assert own.is_usable()
             own.close()
