@@ -1,18 +1,26 @@
 """The WSGI entry: the REST API and the back office."""
 
 import os
+import threading
 
 from django.conf import settings
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import reset_queries
+from django.db import connections, reset_queries
 
 from config import embedded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
+
+# Connections are looked up twenty times for each request, by Django, too. Its storage asks each time whether an event loop
+# runs in the thread; none does here, so it is that of the thread.
+storage = threading.local()
+for known in connections.all(initialized_only=True):
+    setattr(storage, known.alias, known)
+connections._connections = storage  # type: ignore[attr-defined]
 
 application = get_wsgi_application()
 

@@ -191,6 +191,8 @@ class EntityView:
         relations = {
             name: target for name, target in self._access.relations.items() if values.get(name) is not None
         }
+        if not relations:
+            return []
         asked: dict[str, set[UUID]] = defaultdict(set)
         for name, target in relations.items():
             if not sees_everything(entities[target], self.actor):

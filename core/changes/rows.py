@@ -48,6 +48,12 @@ def _sayable(model: type[models.Model]) -> Mapping[str, str]:
     return {**columns_of(model), EXPECTED_VERSION: EXPECTED_VERSION}
 
 
+@lru_cache(maxsize=4096)
+def _columns_among(said: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that a row sets which says so much."""
+    return tuple(sorted({*said} - {"id", EXPECTED_VERSION}))
+
+
 @lru_cache(maxsize=256)
 def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     """Every column of the model with its PostgreSQL type."""
@@ -117,16 +123,19 @@ class Rows:
         """Rows given as mappings of field name to value; `id` is made where it is missing."""
         known = _sayable(model)
         documents = []
-        key_sets = set()
+        shapes = set()
         for row in rows:
             document = {known[name]: value for name, value in row.items()}
             if "id" not in document:
                 document["id"] = uuid7()
-            key_sets.add(frozenset(document) - {"id", EXPECTED_VERSION})
+            shapes.add(_columns_among(tuple(document)))
             documents.append(document)
-        columns = tuple(sorted(set().union(*key_sets))) if key_sets else ()
+        if len(shapes) == 1:
+            [columns] = shapes
+        else:
+            columns = tuple(sorted({name for shape in shapes for name in shape}))
         versioned = any(EXPECTED_VERSION in document for document in documents)
-        sparse = len(key_sets) > 1
+        sparse = len(shapes) > 1
         if len(documents) == 1:
             # Values of their own, so that the planner knows of one row; of the elements of an array it expects a hundred.
             return cls._one(model, documents[0], columns, versioned)
