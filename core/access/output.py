@@ -101,7 +101,7 @@ def _rows_of_one(model: type[models.Model], company_id: UUID | None, locks: froz
     return compiled
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Output:
     """How one actor gets records of one entity: which fields, which relations inlined as `<name>_detail`."""
 

@@ -9,7 +9,7 @@ from core.changes.refusals import refusal
 from core.kernel.errors import Fault
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of each candidate row, by its place: an id and version, or the faults that kept it out."""
 

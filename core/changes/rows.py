@@ -102,7 +102,7 @@ def _text(value: Any, is_json: bool) -> Any:
     return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Rows:
     """`sql` selects `ord`, `id`, optionally `expected_version`, and `columns`; `params` are its parameters.
 

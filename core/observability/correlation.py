@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
-from core.kernel.ids import uuid7
+from core.kernel.ids import uuid7_text
 
 HEADER = "X-Correlation-ID"
 # Among the request's `META`, as for all headers of requests: `headers` would be a copy of all of them.
@@ -33,7 +33,7 @@ def correlation(offered: str | None = None) -> Iterator[str]:
 
     Log lines of the block carry the id; what `identify` adds to them ends with it.
     """
-    correlation_id = offered if offered and _WELL_FORMED.fullmatch(offered) else str(uuid7())
+    correlation_id = offered if offered and _WELL_FORMED.fullmatch(offered) else uuid7_text()
     token = _said.set({"correlation_id": correlation_id})
     try:
         yield correlation_id

@@ -51,6 +51,12 @@ def _declared(view: Any, name: str) -> Operation:
     return view.declared(name) or Operation()
 
 
+@lru_cache(maxsize=256)
+def _made(classes: tuple[type, ...]) -> list[Any]:
+    """One of each; they keep nothing between requests."""
+    return [one() for one in classes]
+
+
 @lru_cache(maxsize=1024)
 def _query(text: str) -> QueryDict:
     """Programs ask the same again and again; nothing can change what is parsed."""
@@ -122,6 +128,15 @@ class ApiView(APIView):
         # Asked for often, and otherwise looked for in vain before the request below is asked.
         incoming.META, incoming.method = request.META, request.method
         return incoming
+
+    def get_authenticators(self) -> list[Any]:
+        return _made(tuple(self.authentication_classes))
+
+    def get_parsers(self) -> list[Any]:
+        return _made(tuple(self.parser_classes))
+
+    def get_renderers(self) -> list[Any]:
+        return _made(tuple(self.renderer_classes))
 
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, Forbidden) and hasattr(self, "actor"):
