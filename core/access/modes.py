@@ -49,5 +49,5 @@ def _access(entity_name: str, may_write: bool) -> FieldAccess:
 
 
 def access_to(entity: Entity, rights: Rights) -> FieldAccess:
-    """What nothing configures: edit where the role may write, else view."""
+    """The entity's fields for whoever has these rights. What nothing configures: edit where they may write, else view."""
     return _access(entity.name, rights.can("update", entity.name) or rights.can("create", entity.name))

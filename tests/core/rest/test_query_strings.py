@@ -41,6 +41,13 @@ def test_that_are_wrong_are_refused_each_time(acme: World) -> None:
         ]
 
 
+@pytest.mark.parametrize("signs", [views.LONGEST_KEPT, views.LONGEST_KEPT + 1, 1_001])
+def test_of_separators_alone_are_answered(acme: World, signs: int) -> None:
+    answer = acme.client().get("/api/v1/accounts/?" + "&" * signs)
+    assert answer.status_code == (413 if signs >= 1_000 else 200)
+    assert answer["Content-Type"] == ("application/problem+json" if signs >= 1_000 else "application/json")
+
+
 def test_kept_ones_are_bounded(acme: World) -> None:
     assert views._query.cache_info().maxsize == 1_024
     kept = views._query.cache_info().currsize
