@@ -42,7 +42,7 @@ def _access(entity_name: str, may_write: bool) -> FieldAccess:
     return FieldAccess(
         modes,
         fields,
-        {name: field for name, field in fields.items() if modes[name] is Mode.EDIT and not field.read_only},
+        {name: field for name, field in fields.items() if modes[name] is Mode.EDIT},
         tuple(name for name, field in fields.items() if field.required and not field.read_only),
         {name: field.to for name, field in fields.items() if field.is_relation},
     )

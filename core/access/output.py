@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from core.entities import entities
 from core.tenancy import context
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 if TYPE_CHECKING:
     from core.access.view import EntityView
@@ -122,7 +122,7 @@ class Output:
             return []
         inner, params = compiled
         selected, places = self._selected(extra)
-        rows = here().fetch_prepared(
+        rows = database().fetch_prepared(
             f"SELECT {selected} FROM ({inner}) p",
             params,
             last=last and not self.expand,
@@ -157,7 +157,7 @@ class Output:
         # Where there is no record, PostgreSQL says that this is no uuid.
         there = "coalesce(p.id::text, 'nothing was written')::uuid"
         sql = f"SELECT {selected}, {there} FROM (SELECT) one LEFT JOIN ({inner}) p ON true"
-        with here().foreseeing(sql, params, partial(self._documents, places)) as rows:
+        with database().foreseeing(sql, params, partial(self._documents, places)) as rows:
             yield lambda: rows()[0]
 
     def _row(self, record_id: UUID) -> Compiled:

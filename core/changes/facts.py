@@ -10,7 +10,7 @@ from core.changes.rows import to_json
 from core.changes.waking import wake_stream
 from core.kernel.transactions import needs_transaction
 from core.tenancy import context
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 _SQL = """
 SELECT app_record_fact(%(company)s::uuid, %(action)s::text, %(entity_type)s::text, %(entity_id)s::uuid,
@@ -44,5 +44,5 @@ def record_fact(
         "is_sensitive": is_sensitive,
     }
     wake_stream()
-    [(log_id,)] = here().fetch_prepared(_SQL, facts)
+    [(log_id,)] = database().fetch_prepared(_SQL, facts)
     return int(log_id)

@@ -26,7 +26,7 @@ from core.changes.waking import wake_stream
 from core.kernel.errors import Fault
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _run(
     unchanged = set()
     # A query may select any number of rows: a plan made for one would join them one by one.
     may_prepare = rows.count is not None
-    found = here().fetch_prepared(sql, params, prepare=may_prepare, writes=True, alone=alone)
+    found = database().fetch_prepared(sql, params, prepare=may_prepare, writes=True, alone=alone)
     for place, record_id, version, changed, faults in found:
         if faults:
             refused[place] = tuple(Fault(*fault.split("\x1f")) for fault in faults)

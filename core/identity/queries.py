@@ -21,7 +21,7 @@ from core.kernel.errors import Forbidden, NotSignedIn
 from core.kernel.transactions import unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor, Rights
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 # A key's `last_used_at` is exact to this.
 LAST_USED_PRECISION = timedelta(minutes=1)
@@ -100,10 +100,6 @@ def _across_companies(reason: str) -> Iterator[None]:
             yield
 
 
-def _fetch(sql: str, params: dict[str, Any], *, as_texts: bool = False) -> list[tuple[Any, ...]]:
-    return here().fetch_prepared(sql, params, as_texts=as_texts)
-
-
 @dataclass(frozen=True, slots=True)
 class _Session:
     """What the session of an access token was found to be."""
@@ -155,10 +151,10 @@ def _find_session(sql: str, params: dict[str, Any], deferred: bool) -> _Session 
     key = sql, tuple(params.values())
     known = _remembered.get(key)
     if deferred and known is not None:
-        here().assume(sql, params, known.rows, lambda: _remembered.pop(key, None))
+        database().assume(sql, params, known.rows, lambda: _remembered.pop(key, None))
         return known
     with _across_companies("reading a session"):
-        rows = _fetch(sql, params, as_texts=True)
+        rows = database().fetch_prepared(sql, params, as_texts=True)
     if not rows:
         return None
     (
@@ -217,12 +213,12 @@ def find_actor_by_api_key(key: str, now: datetime, company_slug: str | None = No
     if len(key) > 200 or not key.isascii() or not key.isprintable() or not secret:
         raise _no_key()
     with _across_companies("reading an API key"):
-        found = _fetch(_BY_KEY, {"prefix": prefix})
+        found = database().fetch_prepared(_BY_KEY, {"prefix": prefix})
         if found:
             key_id, secret_hash, scopes, expires_at, last_used_at, *rest = found[0]
             is_genuine = hmac.compare_digest(bytes(secret_hash), hash_of_secret(secret))
             if is_genuine and (last_used_at is None or last_used_at < now - LAST_USED_PRECISION):
-                _fetch(_KEY_USED, {"key": key_id, "now": now})
+                database().fetch_prepared(_KEY_USED, {"key": key_id, "now": now})
     if not found or not is_genuine:
         raise _no_key()
     user_id, is_alive, slug, *columns = rest
@@ -251,7 +247,7 @@ def _no_key() -> NotSignedIn:
 def list_actors_of_user(user_id: UUID) -> dict[str, Actor]:
     """Who this person is in each company that they may enter, by slug, the first joined first."""
     with _across_companies("reading a person's companies"):
-        found = _fetch(_BY_USER, {"user": user_id})
+        found = database().fetch_prepared(_BY_USER, {"user": user_id})
     actors = {}
     for slug, *columns in found:
         member = _Member(*columns)

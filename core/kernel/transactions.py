@@ -54,13 +54,13 @@ def retried(work: Callable[[], T]) -> T:
     `work` must have no effect outside the database. Inside an open transaction it runs once: only the outermost
     transaction can be repeated.
     """
-    here: Any = connections[DEFAULT_DB_ALIAS]
-    if here.in_atomic_block:
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    if database.in_atomic_block:
         return work()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic():
-                here.ends_with_work = True
+                database.ends_with_work = True
                 return work()
         except OperationalError as error:
             if sql_state(error) not in RETRIED_STATES or attempt == MAX_ATTEMPTS:

@@ -27,7 +27,7 @@ from core.kernel.errors import Fault, Invalid, NotFound
 from core.rest.declarations import SHAPE_PARAMETERS
 from core.rest.keyset import after, order
 from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -307,7 +307,7 @@ def _counted(sql: str, params: tuple[Any, ...]) -> tuple[int, bool]:
 
 
 def _fetch(sql: str, params: tuple[Any, ...], *, prepare: bool = True) -> list[tuple[Any, ...]]:
-    return here().fetch_prepared(sql, params, prepare=prepare)
+    return database().fetch_prepared(sql, params, prepare=prepare)
 
 
 def _cursor_page(

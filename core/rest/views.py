@@ -27,7 +27,7 @@ from core.rest.negotiation import ContentNegotiation
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 from core.tenancy.postgresql.prepared import PremiseFailed
 
 API_VERSION = "v1"
@@ -162,7 +162,7 @@ class ApiView(APIView):
         self._check_size(request)
         self._negotiate(request)
         is_served = handler is not None
-        database = here()
+        connection = database()
         handler = handler or self.http_method_not_allowed
         origin = self.origin = Origin(
             client_ip(request), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id()
@@ -181,7 +181,7 @@ class ApiView(APIView):
             # Neither an answer nor a refusal leaves the block before the caller's session was looked at, which the server does
             # while the request is read.
             with actor_context(self.actor, source="api", origin=origin):
-                database.go_ahead()
+                connection.go_ahead()
                 try:
                     if is_served:
                         self.check_right()
@@ -190,9 +190,9 @@ class ApiView(APIView):
                 except PremiseFailed:
                     raise
                 except Exception:
-                    database.settle()
+                    connection.settle()
                     raise
-                database.settle()
+                connection.settle()
                 return answer
 
         return work() if self.commits_itself else retried(work)

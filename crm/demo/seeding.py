@@ -25,12 +25,12 @@ from core.kernel.errors import Conflict
 from core.kernel.transactions import retried
 from core.tenancy.actors import Actor
 from core.tenancy.context import actor_context
+from core.tenancy.postgresql.base import database
 from crm import operations
 from crm.demo import progress, records
 from crm.demo.founding import Demo, find_demo, found
 from crm.demo.records import Relation
 from crm.models import Activity
-from crm.operations.records import fetch
 
 DAYS = 730
 _SITTINGS = 364
@@ -220,7 +220,7 @@ def _count(kind: str, sittings: int, scale: int) -> int:
 def _tell(teller: _Teller) -> None:
     """What happens in one sitting, in the order in which one thing needs another."""
     if teller.is_small:
-        fetch("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)", ())
+        database().fetch_prepared("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)", ())
     here = teller.here()
     teller.write(operations.update_leads, progress.LEADS, here)
     _convert(teller)
@@ -238,7 +238,7 @@ def _tell(teller: _Teller) -> None:
 
 def _convert(teller: _Teller) -> None:
     """Qualified leads become accounts, contacts and deals: a set of them at once."""
-    converting = fetch(progress.CONVERTING, teller.here())
+    converting = database().fetch_prepared(progress.CONVERTING, teller.here())
     if not converting:
         return
     params = tuple(list(ids) for ids in zip(*converting, strict=True))

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import database
 from crm.models import Deal, DealContact
 from crm.operations.deals import update_deals
-from crm.operations.records import fetch, fixed
+from crm.operations.records import fixed
 
 _DERIVE = {"is_primary": "coalesce(o.is_primary, false)"}
 _STAYS = (
@@ -53,7 +54,7 @@ def delete_deal_contacts(*, actor: Actor, rows: Rows, now: datetime, all_or_none
     """Take contacts off their deals; a deal whose primary one goes has none. Needs a transaction; locks the deals."""
     _lock(actor, f"SELECT x.deal_id FROM ({rows.sql}) r JOIN crm_dealcontact x ON x.id = r.id", rows)
     primary = dict(
-        fetch(
+        database().fetch_prepared(
             f"SELECT x.id, x.deal_id FROM ({rows.sql}) r JOIN crm_dealcontact x ON x.id = r.id WHERE x.is_primary",
             rows.params,
         )
@@ -70,7 +71,7 @@ def _spec(rows: Rows) -> WriteSpec:
 
 def _lock(actor: Actor, deals: str, rows: Rows) -> None:
     """Deals first, as whoever writes a deal does: what follows sees the contacts that the last one left."""
-    fetch(
+    database().fetch_prepared(
         f"SELECT FROM crm_deal d WHERE d.id IN ({deals}) AND d.company_id = %s ORDER BY d.id FOR UPDATE",
         (*rows.params, actor.company_id),
     )
@@ -81,7 +82,7 @@ def _chosen(outcome: Outcome, rows: Rows, actor: Actor, now: datetime) -> Outcom
     if "is_primary" not in rows.columns or not outcome.ids:
         return outcome
     written = list(outcome.ids.values())
-    asked = fetch(
+    asked = database().fetch_prepared(
         "SELECT DISTINCT ON (x.deal_id) x.deal_id, CASE WHEN r.is_primary THEN x.contact_id END "
         f"FROM ({rows.sql}) r JOIN crm_dealcontact x ON x.id = r.id AND r.is_primary <> x.is_primary "
         "WHERE x.company_id = %s AND x.id = ANY(%s) ORDER BY x.deal_id, r.is_primary DESC",
@@ -91,7 +92,7 @@ def _chosen(outcome: Outcome, rows: Rows, actor: Actor, now: datetime) -> Outcom
         return outcome
     _set_primary(dict(asked), actor, now)
     versions = dict(
-        fetch(
+        database().fetch_prepared(
             "SELECT id, version FROM crm_dealcontact WHERE company_id = %s AND id = ANY(%s)",
             (actor.company_id, written),
         )

@@ -11,8 +11,9 @@ from uuid import UUID
 from core.changes import Outcome, Rows, Rule
 from core.kernel.errors import Conflict, NotFound
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import database
 from crm.models import Deal
-from crm.operations.records import CURRENCY, RecordOperations, fetch, record_spec
+from crm.operations.records import CURRENCY, RecordOperations, record_spec
 
 # Fields that a stage may require, with what "not set" means for each.
 REQUIRABLE = {
@@ -215,7 +216,7 @@ def update_deals(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool =
     """Change deals; stage history and the primary contact follow. Needs a transaction; locks the deals."""
     if "primary_contact_id" in rows.columns:
         # A statement of its own, so that the next one sees the contacts that whoever held a lock before has left.
-        fetch(
+        database().fetch_prepared(
             f"SELECT FROM crm_deal d WHERE d.id IN (SELECT r.id FROM ({rows.sql}) r) AND d.company_id = %s "
             "ORDER BY d.id FOR UPDATE",
             (*rows.params, actor.company_id),
@@ -314,7 +315,7 @@ def reopen_deal(
 
 def _closing_stage(actor: Actor, deal_id: UUID, stage_type: str) -> tuple[str, UUID]:
     """The status of the deal, locked, and the stage that closes it."""
-    found = fetch(
+    found = database().fetch_prepared(
         "SELECT d.status, (SELECT s.id FROM crm_pipelinestage s WHERE s.company_id = d.company_id "
         "AND s.pipeline_id = d.pipeline_id AND s.stage_type = %s AND s.is_active "
         'ORDER BY s.id = d.stage_id DESC, s."order" LIMIT 1) '
@@ -328,7 +329,7 @@ def _closing_stage(actor: Actor, deal_id: UUID, stage_type: str) -> tuple[str, U
 
 
 def _reopening_stage(actor: Actor, deal_id: UUID) -> tuple[str, UUID]:
-    found = fetch(
+    found = database().fetch_prepared(
         "SELECT d.status, coalesce("
         "(SELECT s.id FROM crm_dealstagehistory h JOIN crm_pipelinestage s ON s.company_id = h.company_id "
         "AND s.id = h.from_stage_id WHERE h.company_id = d.company_id AND h.deal_id = d.id "

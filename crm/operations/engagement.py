@@ -10,8 +10,9 @@ from markdown_it import MarkdownIt
 
 from core.changes import Outcome, Rows, Rule, WriteSpec
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import database
 from crm.models import Activity, ActivityParticipant, Note, Task
-from crm.operations.records import PlainOperations, RecordOperations, fetch, fixed, record_spec
+from crm.operations.records import PlainOperations, RecordOperations, fixed, record_spec
 
 _START = "coalesce(n.start_at, o.start_at, %(now)s::timestamptz)"
 _MINUTES = f"round(extract(epoch FROM n.end_at - {_START}) / 60)::int"
@@ -125,7 +126,9 @@ def _with_html(rows: Rows) -> Rows:
     """The rows with `body_html` beside each body they give."""
     if "body" not in rows.columns:
         return rows
-    given = fetch(f"SELECT r.ord, r.body FROM ({rows.sql}) r WHERE r.body IS NOT NULL", rows.params)
+    given = database().fetch_prepared(
+        f"SELECT r.ord, r.body FROM ({rows.sql}) r WHERE r.body IS NOT NULL", rows.params
+    )
     rendered = json.dumps([{"place": place, "html": render_markdown(body)} for place, body in given])
     columns = ", ".join(f'b."{name}"' for name in rows.columns)
     version = ", b.expected_version" if rows.has_expected_version else ""

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import database
 from crm.models import DealProduct
 from crm.operations.deals import AMOUNT_LIMIT, update_deals
-from crm.operations.records import fetch, fixed
+from crm.operations.records import fixed
 
 _NEW_PRODUCT = "n.product_id IS DISTINCT FROM o.product_id"
 
@@ -73,7 +74,7 @@ def delete_deal_products(*, actor: Actor, rows: Rows, now: datetime, all_or_none
     """Remove lines. A deal whose last line goes has amount 0 and is free to get another. Needs a transaction."""
     deals = {
         deal_id
-        for (deal_id,) in fetch(
+        for (deal_id,) in database().fetch_prepared(
             f"SELECT DISTINCT l.deal_id FROM ({rows.sql}) r JOIN crm_dealproduct l ON l.id = r.id",
             rows.params,
         )
@@ -87,7 +88,7 @@ def delete_deal_products(*, actor: Actor, rows: Rows, now: datetime, all_or_none
 def _deals_of(actor: Actor, line_ids: Iterable[UUID]) -> set[UUID]:
     return {
         deal_id
-        for (deal_id,) in fetch(
+        for (deal_id,) in database().fetch_prepared(
             "SELECT DISTINCT deal_id FROM crm_dealproduct WHERE company_id = %s AND id = ANY(%s)",
             (actor.company_id, list(line_ids)),
         )
@@ -102,7 +103,7 @@ def _recalculate(deals: set[UUID], actor: Actor, now: datetime) -> None:
     if not deals:
         return
     # Locked first, so that the sums below see the lines of whoever held a lock before.
-    locked = fetch(
+    locked = database().fetch_prepared(
         "SELECT id FROM crm_deal WHERE company_id = %s AND id = ANY(%s) AND deleted_at IS NULL "
         "ORDER BY id FOR UPDATE",
         (actor.company_id, sorted(deals)),

@@ -10,9 +10,10 @@ from uuid import UUID
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
+from core.tenancy.postgresql.base import database
 from crm.models import Pipeline, PipelineStage
 from crm.operations.deals import REQUIRABLE
-from crm.operations.records import fetch, fixed, in_use
+from crm.operations.records import fixed, in_use
 
 # name, code, order, stage type, probability, forecast category. The order leaves room for more.
 DEFAULT_STAGES = (
@@ -97,7 +98,7 @@ def delete_pipelines(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bo
 def _make_room_for_default(actor: Actor, rows: Rows) -> None:
     """The default that is to be replaced steps back first: a partial unique index cannot wait for the end."""
     if "is_default" in rows.columns:
-        fetch(
+        database().fetch_prepared(
             "UPDATE crm_pipeline x SET is_default = false, version = x.version + 1 "
             f"FROM ({rows.sql}) r WHERE x.company_id = %s AND x.is_default AND r.is_default AND r.id <> x.id",
             (*rows.params, actor.company_id),
@@ -191,7 +192,7 @@ def delete_pipeline_stages(*, actor: Actor, rows: Rows, now: datetime, all_or_no
 def _require_whole(actor: Actor, stage_ids: Iterable[UUID]) -> None:
     """Every pipeline (those of the given stages, or all) has an open, a won and a lost stage in use."""
     chosen = list(stage_ids)
-    found = fetch(
+    found = database().fetch_prepared(
         "SELECT p.name FROM crm_pipeline p LEFT JOIN crm_pipelinestage s "
         "ON s.company_id = p.company_id AND s.pipeline_id = p.id AND s.is_active "
         "WHERE p.company_id = %s AND (%s::uuid[] = '{}' OR p.id IN "

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import models
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, remove, restore, update
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 # The owner as it will be: who creates a record owns it unless somebody else is named.
 OWNER = "CASE WHEN o.id IS NULL THEN coalesce(n.owner_id, %(user)s::uuid) ELSE n.owner_id END"
@@ -114,12 +113,6 @@ def no_cycle(table: str, column: str, path: str, detail: str) -> Rule:
     )
 
 
-def fetch(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Rows of a statement."""
-    rows: list[tuple[Any, ...]] = here().fetch_prepared(sql, params)
-    return rows
-
-
 def add_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> None:
     """Put the rows' tags that the catalog does not have into it. Needs a transaction.
 
@@ -138,18 +131,18 @@ def add_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> None:
         "ON CONFLICT DO NOTHING"
     )
     made = (actor.company_id, now, now, actor.user_id, actor.user_id)
-    here().start(sql, (*made, *tagged.params, actor.company_id))
+    database().start(sql, (*made, *tagged.params, actor.company_id))
 
 
 def take_turns(name: str) -> None:
     """Hold a lock of that name until the transaction ends."""
-    fetch("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+    database().fetch_prepared("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
 
 
 def _refuse_cycles(model: type[models.Model], column: str, outcome: Outcome) -> None:
     """Rows changed together may close a circle that none of them closes alone."""
     table = model._meta.db_table
-    found = fetch(
+    found = database().fetch_prepared(
         "WITH RECURSIVE up AS ("
         f"SELECT id AS start, {column} AS id FROM {table} WHERE id = ANY(%s) AND {column} IS NOT NULL "
         f"UNION SELECT up.start, x.{column} FROM {table} x JOIN up ON x.id = up.id WHERE x.{column} IS NOT NULL"

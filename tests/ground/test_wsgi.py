@@ -12,7 +12,7 @@ LOOK = """
 import threading
 import config.wsgi
 from django.core import signals
-from django.db import close_old_connections, connection, connections
+from django.db import connection, connections
 
 def look():
     with connection.cursor() as cursor:

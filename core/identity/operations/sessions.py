@@ -24,7 +24,7 @@ from core.kernel.transactions import needs_transaction, retried, unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 NOBODY = UUID(int=0)
 
@@ -203,7 +203,7 @@ def _rotate_or_end(claims: tokens.Claims, now: datetime) -> tuple[SignedInSessio
         "now": now,
         "expires": now + tokens.REFRESH_LIFETIME,
     }
-    if here().fetch_prepared(_ROTATE, params):
+    if database().fetch_prepared(_ROTATE, params):
         session = AuthSession.objects.select_related("user", "company").get(pk=claims.session_id)
         return _pair(session, session.user, session.company, now), False
     replayed = AuthSession.objects.filter(

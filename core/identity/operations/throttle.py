@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from core.kernel.errors import TooManyRequests
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
-from core.tenancy.postgresql.base import here
+from core.tenancy.postgresql.base import database
 
 FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 900
@@ -103,11 +103,11 @@ def _claimed(item: Tries, now: datetime) -> bool:
         "first": FIRST_DELAY_SECONDS,
         "longest": LONGEST_DELAY_SECONDS,
     }
-    return bool(here().fetch_prepared(_CLAIM, params))
+    return bool(database().fetch_prepared(_CLAIM, params))
 
 
 def _execute(sql: str, key: str) -> list[tuple[datetime | None, ...]]:
-    return here().fetch_prepared(sql, [key])
+    return database().fetch_prepared(sql, [key])
 
 
 def settle(account: Tries, address: Tries) -> None:

@@ -55,7 +55,7 @@ def database_owner() -> Iterator[None]:
         _as_owner.reset(token)
 
 
-def here() -> DatabaseWrapper:
+def database() -> DatabaseWrapper:
     """The connection of this thread."""
     return cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
 
