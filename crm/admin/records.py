@@ -18,7 +18,7 @@ from core.backoffice.inlines import EntityInline
 from core.backoffice.record_pages import Action, Event, Step
 from core.backoffice.values import record_url, show_date
 from core.backoffice.writing import actor_of
-from crm.admin import actions
+from crm.admin import guided
 from crm.admin.timeline import events_around, in_order
 from crm.models import (
     Account,
@@ -100,9 +100,9 @@ class LeadAdmin(RelatedAdmin):
         ("Description", ("description",)),
     )  # fmt: skip
     guided = (
-        ("convert", actions.convert),
-        ("qualify", actions.qualify),
-        ("disqualify", actions.disqualify),
+        ("convert", guided.convert),
+        ("qualify", guided.qualify),
+        ("disqualify", guided.disqualify),
     )
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
@@ -223,10 +223,10 @@ class DealAdmin(RelatedAdmin):
         ("Outcome", ("status", "closed_at", "lost_reason", "lost_notes")),
     )  # fmt: skip
     guided = (
-        ("move", actions.move),
-        ("win", actions.win),
-        ("lose", actions.lose),
-        ("reopen", actions.reopen),
+        ("move", guided.move),
+        ("win", guided.win),
+        ("lose", guided.lose),
+        ("reopen", guided.reopen),
     )
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
