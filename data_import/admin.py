@@ -185,6 +185,9 @@ class ImportJobAdmin(EntityAdmin):
         if counts.invalid or counts.failed:
             errors, _ = queries.list_errors(job.company_id, job.pk, ERRORS_SHOWN)
             context["errors"] = [{"row": row, **error} for row, error in errors[:ERRORS_SHOWN]]
+        work = queries.find_work(job)
+        if work is not None:
+            context["work_url"] = reverse("admin:job", args=[work.pk])
         if job.status in DONE:
             context["came_in_url"] = self._came_in(job, entity)
         return TemplateResponse(request, "backoffice/import_job.html", context)

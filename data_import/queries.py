@@ -8,15 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 
 from core.access import EntityView
 from core.access.modes import Mode
 from core.entities import Field
 from core.entities.kinds import Kind
+from core.jobs.models import Job
 from data_import.compiler.targets import FULL_NAME, NAME_PARTS, make_plan
 from data_import.compiler.verdicts import READABLE
 from data_import.engine.detect import Detection
 from data_import.engine.mapping import Target, suggest_mapping
+from data_import.models import ImportBatch, ImportStagingRecord, RowStatus
 from data_import.schemas import settings_of
 
 _MAPPED_KINDS = {
@@ -33,6 +37,8 @@ _MAPPED_KINDS = {
     Kind.RELATION: "relation",
     Kind.PERSON: "relation",
 }
+# The kind of job that carries imports on.
+RUN = "import.run"
 MAX_SAMPLE_ROWS = 20
 MAX_SAMPLE_CHARS = 1_000
 
@@ -148,34 +154,29 @@ def count_rows(company_id: UUID, job_id: UUID) -> Counts:
     )
 
 
-def list_rows(
-    company_id: UUID, job_id: UUID, *, status: str = "", after: int = 0, limit: int = 50
-) -> list[dict[str, Any]]:
-    """Staged rows in the order of the file, behind row `after`; those with a `status`, or all."""
-    # As a literal beside what the row is now, so that the index of refused rows is seen to serve.
-    stored = status if status in STORED_STATUSES else "valid"
-    narrowed = f"AND s.status = '{stored}' AND {ROW_STATUS} = %s" if status else ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT s.row_no, s.raw, s.mapped, s.errors::text, {ROW_STATUS}, s.action, "
-            f"coalesce(s.match_id, CASE WHEN b.committed_at IS NOT NULL AND s.status = 'valid' THEN s.id END) "
-            f"FROM {ROWS} WHERE s.company_id = %s AND s.job_id = %s AND s.row_no > %s "
-            f"{narrowed} ORDER BY s.row_no LIMIT %s",
-            [company_id, job_id, after, *([status] if status else []), limit],
-        )
-        rows = cursor.fetchall()
-    return [
-        {
-            "row": row_no,
-            "status": now,
-            "action": action,
-            "raw": raw,
-            "mapped": mapped,
-            "errors": json.loads(errors) if errors else [],
-            "record": str(record) if record else None,
-        }
-        for row_no, raw, mapped, errors, now, action, record in rows
-    ]
+def staged_rows(job: Any) -> QuerySet[ImportStagingRecord]:
+    """The rows of the file, each with what it is `now` (a `RowStatus`) and the `record` that it made or is to change."""
+    committed = ImportBatch.objects.filter(
+        company=OuterRef("company"),
+        job_id=OuterRef("job_id"),
+        number=OuterRef("batch_no"),
+        committed_at__isnull=False,
+    )
+    rows = ImportStagingRecord.objects.filter(company=job.company_id, job_id=job.pk)
+    return rows.annotate(is_written=Q(status=RowStatus.VALID) & Exists(committed)).annotate(
+        now=Case(
+            When(is_written=True, action="update", then=Value("updated")),
+            When(is_written=True, then=Value("created")),
+            default=F("status"),
+            output_field=CharField(),
+        ),
+        record=Coalesce("match_id", Case(When(is_written=True, then=F("id")))),
+    )
+
+
+def of_status(rows: QuerySet[Any], status: str) -> QuerySet[Any]:
+    """Those of `staged_rows` that are that now. What is stored is compared too, so that the index of refused rows serves."""
+    return rows.filter(status=status if status in STORED_STATUSES else RowStatus.VALID, now=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,11 @@ def get_progress(job: Any) -> Progress:
     if job.status == "validating":
         return Progress(job.status, "checking", staged, job.total_count)
     return Progress(job.status, "importing", committed, staged)
+
+
+def find_work(job: Any) -> Any:
+    """The newest job of the queue (`core.jobs`) that carries the import on; None before its start, and long after its end."""
+    return Job.objects.filter(kind=RUN, key=str(job.pk)).order_by("-created_at").first()
 
 
 # --- plans ---------------------------------------------------------------------------------------------------------

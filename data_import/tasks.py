@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
-from core.jobs import JobRun, job_handler
+from core.jobs import GiveUp, JobRun, Presented, Reference, job_handler
 from core.kernel.errors import Invalid
 from core.kernel.transactions import retried, unit_of_work
-from core.tenancy.actors import system_actor
+from core.tenancy.actors import Actor, system_actor
 from data_import.models import ImportJob, JobStatus
 from data_import.operations.housekeeping import ORPHANED_AFTER, remove_orphans
 from data_import.operations.jobs import RUN, change_job
@@ -19,17 +22,50 @@ from data_import.operations.run import actor_of, run_import
 
 def _on_failed(run: JobRun, reason: str) -> None:
     assert run.company_id is not None  # noqa: S101 - a company's job has one
+    job_id = UUID(run.payload["job"])
+    if ImportJob.objects.exclude(error="").filter(pk=job_id).exists():
+        # It was refused, and says why.
+        return
     change_job(
         system_actor(run.company_id),
-        UUID(run.payload["job"]),
+        job_id,
         timezone.now(),
         status=JobStatus.FAILED,
         error="The import stopped because of a fault of ours. Start it again to go on from where it was.",
     )
 
 
-@job_handler(RUN, transactional=False, on_failed=_on_failed)
-def run(run: JobRun) -> None:
+def _on_canceled(actor: Actor, payload: Mapping[str, Any], now: datetime) -> None:
+    change_job(actor, UUID(payload["job"]), now, status=JobStatus.CANCELED, finished_at=now)
+
+
+def _refers_to(payload: Mapping[str, Any]) -> Reference:
+    return Reference("import_job", UUID(payload["job"]), f"data-import/jobs/{payload['job']}/")
+
+
+def _present(outcome: Mapping[str, Any]) -> Presented:
+    counts = outcome["counts"]
+    if outcome["status"] == JobStatus.STAGED:
+        text = (
+            f"Checked {counts['total']} rows: {counts['valid']} to import, {counts['invalid']} with errors."
+        )
+    else:
+        bad = counts["invalid"] + counts["failed"]
+        text = f"{counts['created']} created, {counts['updated']} updated, {counts['skipped']} skipped, {bad} with errors."
+    return Presented(text, f"data-import/jobs/{outcome['job']}/")
+
+
+@job_handler(
+    RUN,
+    transactional=False,
+    on_failed=_on_failed,
+    label="Import",
+    description="Reads a file, checks its rows, and creates or updates records.",
+    on_canceled=_on_canceled,
+    refers_to=_refers_to,
+    present=_present,
+)
+def run(run: JobRun) -> dict[str, Any]:
     """Carry an import on from its last commit."""
     job_id = UUID(run.payload["job"])
     with unit_of_work():
@@ -40,12 +76,19 @@ def run(run: JobRun) -> None:
         gone = refusal.detail
         system = system_actor(job.company_id)
         retried(lambda: change_job(system, job_id, timezone.now(), status=JobStatus.FAILED, error=gone))
-        return
+        raise GiveUp(gone) from None
 
     def report(phase: str, done: int, total: int) -> None:
         run.progress(done, total or None, phase)
 
-    run_import(actor=actor, job_id=job_id, report=report)
+    ended = run_import(actor=actor, job_id=job_id, report=report)
+    if ended.error:
+        raise GiveUp(ended.error)
+    return {
+        "job": str(job_id),
+        "status": ended.status,
+        "counts": asdict(ended.counts),
+    }
 
 
 @job_handler("import.remove_orphans", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5))

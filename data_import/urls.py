@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import path
 
 from core.rest.routing import EntityRouter
+from data_import.staged_rows import StagedRowsView
 from data_import.views import ImportJobViewSet, ImportTemplateViewSet
 
 _JOB = "data-import/jobs/<str:pk>/"
@@ -21,7 +22,7 @@ urlpatterns: list[object] = [
     _route("data-import/jobs/", "list", get="list", post="upload"),
     _route(_JOB, "detail", get="retrieve", patch="partial_update"),
     _route(f"{_JOB}detect/", "detect", post="detect"),
-    _route(f"{_JOB}staging/", "staging", get="staging"),
+    path(f"{_JOB}staging/", StagedRowsView.as_view(), name="import-jobs-staging"),
     _route(f"{_JOB}staging/<str:row>/", "fix", patch="fix"),
     _route(f"{_JOB}preview/", "preview", get="preview"),
     _route(f"{_JOB}start/", "start", post="start"),

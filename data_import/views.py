@@ -19,18 +19,19 @@ from core.access import view
 from core.entities import entities
 from core.kernel.errors import Conflict, Fault, Invalid, NotFound, as_object
 from core.kernel.ids import uuid7
+from core.rest.jobs import job_path, point_to
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser, read_json
 from core.rest.schema import Content, documented, record
 from core.rest.viewsets import EntityViewSet
 from data_import import queries
 from data_import.error_report import write_error_report
-from data_import.models import ImportJob, ImportTemplate, JobStatus, RowStatus
+from data_import.models import ImportJob, ImportTemplate, JobStatus
 from data_import.operations import jobs, plan, staging
 from data_import.schemas import SETTING_NAMES, read_settings, settings_of
+from data_import.staged_rows import StagedRow, as_document
 from data_import.storage import BLOCK_BYTES, MAX_FILE_BYTES
 
 PATH = "/api/v1/data-import"
-MAX_ROWS_SHOWN = 500
 SAMPLES = 5
 
 _OBJECT: dict[str, Any] = {"type": "object"}
@@ -103,7 +104,6 @@ class ImportJobViewSet(EntityViewSet):
             "start",
             "cancel",
             "fix",
-            "staging",
             "preview",
             "errors",
             "progress",
@@ -224,8 +224,10 @@ class ImportJobViewSet(EntityViewSet):
             faults.append(Fault("plan_digest", "not_text", "A text is expected."))
         if faults:
             raise Invalid(faults=faults)
-        jobs.start_job(actor=self.actor, job=self._job, now=self.now, dry_run=dry_run, digest=digest)
-        return self.answer_with(self._job.pk, status=202)
+        work = jobs.start_job(actor=self.actor, job=self._job, now=self.now, dry_run=dry_run, digest=digest)
+        answer = self.answer_with(self._job.pk, status=202)
+        point_to(answer, request, work)
+        return answer
 
     @documented(response=record("import_job"), shaped=True)
     def cancel(self, request: Request, pk: str) -> HttpResponse:
@@ -235,41 +237,12 @@ class ImportJobViewSet(EntityViewSet):
 
     @documented(response=_OBJECT)
     def progress(self, request: Request, pk: str) -> HttpResponse:
-        """How far the import is, counted from what is committed."""
-        return _json(asdict(queries.get_progress(self._job)))
+        """How far the import is, counted from what is committed; `job` is the address of the work itself."""
+        work = queries.find_work(self._job)
+        job = None if work is None else job_path(work.pk)
+        return _json({**asdict(queries.get_progress(self._job)), "job": job})
 
-    @documented(
-        response=_OBJECT,
-        query={
-            "status": {"type": "string", "enum": list(RowStatus.values)},
-            "after": {"type": "integer", "minimum": 0},
-            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_ROWS_SHOWN},
-        },
-    )
-    def staging(self, request: Request, pk: str) -> HttpResponse:
-        """Rows of the file with what they mean and what is wrong with them, in order; `next` goes on behind the last."""
-        status = request.query_params.get("status", "")
-        if status and status not in RowStatus.values:
-            raise Invalid(faults=[Fault("status", "not_a_choice", f"One of: {', '.join(RowStatus.values)}.")])
-        after, limit = self._number("after", 0), self._number("limit", 50)
-        if not 1 <= limit <= MAX_ROWS_SHOWN:
-            raise Invalid(faults=[Fault("limit", "too_large", f"1 to {MAX_ROWS_SHOWN} is allowed.")])
-        job = self._job
-        rows = queries.list_rows(job.company_id, job.pk, status=status, after=after, limit=limit + 1)
-        more = len(rows) > limit
-        counts = asdict(queries.count_rows(job.company_id, job.pk))
-        body = {"counts": counts, "next": rows[limit - 1]["row"] if more else None, "results": rows[:limit]}
-        return _json(body)
-
-    def _number(self, name: str, default: int) -> int:
-        text = self.request.query_params.get(name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise Invalid(faults=[Fault(name, "not_an_integer", "A whole number is expected.")])
-        return int(text)
-
-    @documented(request=_CELLS, response=_OBJECT, path={"row": {"type": "integer", "minimum": 1}})
+    @documented(request=_CELLS, response=StagedRow, path={"row": {"type": "integer", "minimum": 1}})
     def fix(self, request: Request, pk: str, row: str) -> HttpResponse:
         """Correct cells of one row; it is checked again, and the plan with it."""
         row_no = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else 0
@@ -288,15 +261,15 @@ class ImportJobViewSet(EntityViewSet):
             raise Conflict(
                 "Rows can be corrected while a plan stands and nothing is written.", code="not_staged"
             )
-        found = queries.list_rows(job.company_id, job.pk, after=row_no - 1, limit=1)
-        if not found or found[0]["row"] != row_no:
+        found = queries.staged_rows(job).filter(row_no=row_no).first()
+        if found is None:
             raise NotFound()
         prepared = staging.prepare(self.actor, job)
-        raw = staging.with_cells(found[0]["raw"], prepared.detection.headers, cells)
+        raw = staging.with_cells(found.raw, prepared.detection.headers, cells)
         staging.restage_row(self.actor, job, prepared, row_no, raw)
         digest = plan.settle(self.actor, job, prepared.plan)
         jobs.note_counts(self.actor, job.pk, self.now, plan_digest=digest)
-        return _json(queries.list_rows(job.company_id, job.pk, after=row_no - 1, limit=1)[0])
+        return _json(as_document(queries.staged_rows(job).get(row_no=row_no)).model_dump(mode="json"))
 
     @documented(response=_OBJECT)
     def preview(self, request: Request, pk: str) -> HttpResponse:

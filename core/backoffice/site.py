@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.sites import UnfoldAdminSite
 
 from core.access import view
-from core.backoffice import companies, home, passwords, recycle_bin
+from core.backoffice import companies, home, jobs, passwords, recycle_bin
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.sign_in import SignInForm
 from core.backoffice.values import list_url, name_of, record_url, shown_for, slim
@@ -66,6 +66,7 @@ class BackOfficeSite(UnfoldAdminSite):
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self.pages: list[Page] = [
+            Page("Jobs", "jobs", "pending_actions", "Setup", "jobs/", jobs.show_list, position=800),
             Page(
                 "Recycle bin",
                 "recycle_bin",
@@ -77,7 +78,7 @@ class BackOfficeSite(UnfoldAdminSite):
                 shown_to=lambda actor: any(
                     view(entity, actor).can("delete") for entity in recycle_bin.kept()
                 ),
-            )
+            ),
         ]
 
     # --- what is shown -----------------------------------------------------------------------------------------
@@ -149,6 +150,7 @@ class BackOfficeSite(UnfoldAdminSite):
                 name="recycle_bin_restore",
             ),
         ]
+        own += jobs.urls(self)
         own += [path(page.route, self.admin_view(page.view), name=page.url_name) for page in self.pages]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in NOT_OFFERED)]
 

@@ -29,6 +29,10 @@ class Job(CompanyIsolatedModel):
     version = None  # type: ignore[assignment]
 
     kind = models.CharField(max_length=64)
+    # What it is about, in a few words for people, such as the name of a file.
+    subject = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # People see it under `/jobs/`; the others are machinery. Decided by its kind when it is enqueued.
+    is_listed = models.BooleanField(default=False, db_default=False)
     # At most one open job of a kind has a given key; empty: no such limit.
     key = models.CharField(max_length=200, blank=True, default="")
     payload = models.JSONField(default=dict)
@@ -36,6 +40,8 @@ class Job(CompanyIsolatedModel):
     due_at = models.DateTimeField()
     # When a message for it was sent last.
     rung_at = models.DateTimeField(null=True)
+    # When a worker first took it.
+    started_at = models.DateTimeField(null=True)
     # Starts since it last made headway.
     attempts = models.IntegerField(default=0)
     max_attempts = models.IntegerField(default=5)
@@ -44,7 +50,11 @@ class Job(CompanyIsolatedModel):
     lease_token = models.BigIntegerField(default=0)
     # {"done": 1200, "total": 50000, "phase": "matching"}
     progress = models.JSONField(default=dict)
+    # What its handler returned at the end; how people see it is for its kind to say.
+    outcome = models.JSONField(null=True)
+    # Why the last attempt failed: in the words of the program, for operators, and for people ({"code": …, "detail": …}).
     error = models.TextField(blank=True, default="")
+    problem = models.JSONField(null=True)
     closed_at = models.DateTimeField(null=True)
     correlation_id = models.CharField(max_length=128, blank=True, default="")
 
@@ -69,6 +79,16 @@ class Job(CompanyIsolatedModel):
             models.Index(fields=["due_at"], name="job_open_due", condition=models.Q(state="open")),
             models.Index(fields=["closed_at"], name="job_closed", condition=~models.Q(state="open")),
             models.Index(fields=["company", "kind", "-created_at"], name="job_newest"),
+            models.Index(
+                fields=["company", "-created_at", "-id"],
+                name="job_listed",
+                condition=models.Q(is_listed=True),
+            ),
+            models.Index(
+                fields=["company", "created_by", "-created_at", "-id"],
+                name="job_listed_own",
+                condition=models.Q(is_listed=True),
+            ),
         ]
 
     def __str__(self) -> str:

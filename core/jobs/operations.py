@@ -39,6 +39,9 @@ LONGEST_BACKOFF = timedelta(hours=1)
 # How long a job waits whose kind this version of the program does not know (a newer one may).
 UNKNOWN_KIND_WAIT = timedelta(minutes=5)
 MAX_ERROR_LENGTH = 2_000
+MAX_SUBJECT_LENGTH = 200
+# An outcome says what came of the work; the result itself is a record or a file.
+MAX_OUTCOME_LENGTH = 64 * 1024
 
 _log = structlog.get_logger("atrium.jobs")
 
@@ -51,6 +54,8 @@ class NewJob:
     key: str = ""
     due_at: datetime | None = None
     company_id: UUID | None = None
+    # What it is about, for people.
+    subject: str = ""
 
 
 def enqueue(
@@ -61,6 +66,7 @@ def enqueue(
     key: str | None = None,
     due_at: datetime | None = None,
     now: datetime | None = None,
+    subject: str = "",
 ) -> UUID:
     """Write one job in the open transaction and wake a worker after its commit. Needs a transaction.
 
@@ -69,7 +75,7 @@ def enqueue(
 
     Raises: KeyError for an unknown kind.
     """
-    job = NewJob(payload, key or "", due_at, company_id)
+    job = NewJob(payload, key or "", due_at, company_id, subject)
     while True:
         made = enqueue_many(kind=kind, jobs=[job], now=now)
         if made:
@@ -94,6 +100,7 @@ def enqueue_many(*, kind: str, jobs: Sequence[NewJob], now: datetime | None = No
             "key": job.key,
             "payload": dict(job.payload),
             "due_at": job.due_at or now,
+            "subject": job.subject[:MAX_SUBJECT_LENGTH],
         }
         for job in jobs
     ]
@@ -101,12 +108,12 @@ def enqueue_many(*, kind: str, jobs: Sequence[NewJob], now: datetime | None = No
         cursor.execute(
             """
             INSERT INTO core_job (id, company_id, kind, key, payload, state, due_at, rung_at, attempts, max_attempts,
-              lease_token, progress, error, correlation_id, created_at, created_by_id)
+              lease_token, progress, error, correlation_id, created_at, created_by_id, subject, is_listed)
             SELECT x.id, x.company_id, %(kind)s, x.key, x.payload, 'open', x.due_at,
               CASE WHEN %(ring_each)s AND x.due_at <= %(now)s THEN %(now)s END, 0, %(max_attempts)s, 0, '{}', '', %(correlation)s,
-              %(now)s, %(user)s
+              %(now)s, %(user)s, x.subject, %(is_listed)s
             FROM jsonb_to_recordset(%(jobs)s::jsonb)
-              AS x(id uuid, company_id uuid, key text, payload jsonb, due_at timestamptz)
+              AS x(id uuid, company_id uuid, key text, payload jsonb, due_at timestamptz, subject text)
             ON CONFLICT (company_id, kind, key) WHERE state = 'open' AND NOT (key = '') DO NOTHING
             RETURNING id, due_at""",
             {
@@ -116,6 +123,7 @@ def enqueue_many(*, kind: str, jobs: Sequence[NewJob], now: datetime | None = No
                 "max_attempts": entry.max_attempts,
                 "correlation": current_id(),
                 "user": actor.user_id if actor and entry.tenancy == "company" else None,
+                "is_listed": entry.is_listed,
                 "jobs": to_json(documents),
             },
         )
@@ -152,9 +160,10 @@ def claim(job_id: UUID, *, now: datetime) -> JobRun | None:
             )
             return None
         cursor.execute(
-            "UPDATE core_job SET lease_until = %s, lease_token = lease_token + 1, attempts = attempts + 1 WHERE id = %s "
+            "UPDATE core_job SET lease_until = %s, lease_token = lease_token + 1, attempts = attempts + 1, "
+            "started_at = coalesce(started_at, %s) WHERE id = %s "
             "RETURNING company_id, payload, attempts, max_attempts, lease_token, created_by_id, correlation_id, progress",
-            [now + kind.lease, job_id],
+            [now + kind.lease, now, job_id],
         )
         company_id, payload, attempt, limit, token, created_by_id, correlation_id, progress = (
             cursor.fetchone()
@@ -203,40 +212,67 @@ def extend_lease(run: JobRun, *, now: datetime, progress: Mapping[str, Any] | No
             )
 
 
-def finish(run: JobRun, *, now: datetime, again_at: datetime | None = None) -> None:
-    """Close the job, or have it called again later. Belongs into the transaction of the effect.
+def finish(
+    run: JobRun,
+    *,
+    now: datetime,
+    again_at: datetime | None = None,
+    outcome: Mapping[str, Any] | None = None,
+) -> None:
+    """Close the job with its outcome, or have it called again later. Belongs into the transaction of the effect.
 
-    Raises: LeaseLost, JobCanceled.
+    Raises: LeaseLost, JobCanceled; ValueError for an outcome beyond `MAX_OUTCOME_LENGTH`.
     """
     needs_transaction()
     if again_at is None:
-        _write_held(run, "state = 'done', closed_at = %s, lease_until = NULL, error = ''", [now])
+        document = None if outcome is None else to_json(dict(outcome))
+        if document is not None and len(document) > MAX_OUTCOME_LENGTH:
+            raise ValueError(f"the outcome of {run.kind} has {len(document)} characters")
+        _write_held(
+            run,
+            "state = 'done', closed_at = %s, lease_until = NULL, error = '', problem = NULL, outcome = %s::jsonb",
+            [now, document],
+        )
         return
     _write_held(
         run,
-        "due_at = %s, rung_at = %s, attempts = 0, lease_until = NULL, error = ''",
+        "due_at = %s, rung_at = %s, attempts = 0, lease_until = NULL, error = '', problem = NULL",
         [again_at, now if again_at <= now else None],
     )
     if again_at <= now:
         _ring([run.id])
 
 
-def fail(run: JobRun, *, error: str, now: datetime, for_good: bool = False) -> bool:
-    """Note the failed attempt. Needs a transaction.
+def fail(
+    run: JobRun,
+    *,
+    error: str,
+    now: datetime,
+    for_good: bool = False,
+    problem: Mapping[str, str] | None = None,
+) -> bool:
+    """Note the failed attempt: `error` for operators, `problem` (code, detail) for people. Needs a transaction.
 
     True when the job will be tried again, each time after a longer wait; False when this was the last attempt and the
     job now stands as failed, to be seen and retried by hand. Raises: LeaseLost, JobCanceled.
     """
     hold(run)
     error = error[:MAX_ERROR_LENGTH]
+    document = None if problem is None else to_json(dict(problem))
     with connection.cursor() as cursor:
         cursor.execute("SELECT attempts, max_attempts FROM core_job WHERE id = %s", [run.id])
         attempts, limit = cursor.fetchone()
     if for_good or attempts >= limit:
-        _write_held(run, "state = 'failed', closed_at = %s, lease_until = NULL, error = %s", [now, error])
+        _write_held(
+            run,
+            "state = 'failed', closed_at = %s, lease_until = NULL, error = %s, problem = %s::jsonb",
+            [now, error, document],
+        )
         return False
     _write_held(
-        run, "due_at = %s, rung_at = NULL, lease_until = NULL, error = %s", [now + backoff(attempts), error]
+        run,
+        "due_at = %s, rung_at = NULL, lease_until = NULL, error = %s, problem = %s::jsonb",
+        [now + backoff(attempts), error, document],
     )
     return True
 
@@ -258,7 +294,7 @@ def retry(job_id: UUID, *, now: datetime) -> bool:
     """Open a failed job again, with all its attempts. False when it is none of this company's failed ones."""
     with unit_of_work():
         opened = Job.objects.filter(id=job_id, state=Job.State.FAILED).update(
-            state=Job.State.OPEN, closed_at=None, attempts=0, due_at=now, rung_at=now
+            state=Job.State.OPEN, closed_at=None, attempts=0, due_at=now, rung_at=now, problem=None
         )
         if opened:
             _ring([job_id])

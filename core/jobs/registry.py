@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core.kernel.registry import Registry
 from core.kernel.transactions import unit_of_work
+from core.tenancy.actors import Actor
 
 Tenancy = Literal["company", "platform"]
 
@@ -90,8 +91,29 @@ class JobRun:
         return False
 
 
-# A handler may return a time at which it wants to be called again; the job then stays open.
-Handler = Callable[[JobRun], datetime | None]
+# A handler may return a time at which it wants to be called again (the job then stays open), or the outcome of the work
+# as a JSON object: counts, ids, the name of a file. It is kept with the job and shown by the kind's `present`.
+Handler = Callable[[JobRun], "datetime | Mapping[str, Any] | None"]
+
+# Who may see, cancel and retry a company's job: whoever asked for it, and those who manage the company.
+Audience = Literal["owner", "admins"]
+
+
+@dataclass(frozen=True)
+class Presented:
+    """The outcome of a job as people see it: a sentence, and the path below the API's root of what came of it."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The record that a job is about; `path` is its address below `/api/v1/`."""
+
+    entity: str
+    id: UUID
+    path: str
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,22 @@ class JobKind:
     offset: timedelta = timedelta(0)
     # Called in the transaction that gives a job up, with the reason.
     on_failed: Callable[[JobRun, str], None] | None = None
+    # What people call this work. Without a label it is machinery, which no company sees.
+    label: str = ""
+    description: str = ""
+    audience: tuple[Audience, ...] = ("owner", "admins")
+    cancelable: bool = True
+    # Called in the transaction in which somebody cancels a job: (actor, its payload, now).
+    on_canceled: Callable[[Actor, Mapping[str, Any], datetime], None] | None = None
+    # Of an outcome: what people see of it.
+    present: Callable[[Mapping[str, Any]], Presented] | None = None
+    # Of a payload: the record it is about.
+    refers_to: Callable[[Mapping[str, Any]], Reference] | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether people see jobs of this kind."""
+        return bool(self.label) and self.tenancy == "company"
 
 
 job_kinds: Registry[JobKind] = Registry("job kind")
@@ -124,8 +162,17 @@ def job_handler(
     every: timedelta | None = None,
     offset: timedelta = timedelta(0),
     on_failed: Callable[[JobRun, str], None] | None = None,
+    label: str = "",
+    description: str = "",
+    audience: tuple[Audience, ...] = ("owner", "admins"),
+    cancelable: bool = True,
+    on_canceled: Callable[[Actor, Mapping[str, Any], datetime], None] | None = None,
+    present: Callable[[Mapping[str, Any]], Presented] | None = None,
+    refers_to: Callable[[Mapping[str, Any]], Reference] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Make a function the handler of a kind of jobs.
+
+    With a `label`, people see its jobs: progress, outcome, and a way to cancel them (`/api/v1/jobs/`, back office).
 
     A transactional handler runs inside one transaction with the job's end: its database effects happen exactly once.
     Any other manages its transactions with `run.transaction()` and must be able to resume. With `every` a job is made
@@ -145,6 +192,13 @@ def job_handler(
                 every=every,
                 offset=offset,
                 on_failed=on_failed,
+                label=label,
+                description=description,
+                audience=audience,
+                cancelable=cancelable,
+                on_canceled=on_canceled,
+                present=present,
+                refers_to=refers_to,
             ),
         )
         return function

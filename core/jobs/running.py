@@ -6,8 +6,10 @@ sweep rings again; the effect and the job's end are one commit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,6 +18,7 @@ from django.utils import timezone
 
 from core.jobs import operations
 from core.jobs.registry import GiveUp, JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
+from core.kernel.errors import DomainError
 from core.kernel.faultpoints import declare, fault
 from core.kernel.transactions import retried, savepoint, unit_of_work
 from core.observability.correlation import correlation, identify
@@ -42,13 +45,17 @@ def run_job(job_id: UUID, *, now: datetime | None = None) -> bool:
         identify(company_id=run.company_id)
         try:
             if run.attempt > run.max_attempts:
-                raise GiveUp("The last attempt ended without a word: its worker died.")
+                raise GiveUp("The process that did this work died each time it was tried.")
             _attempt(kind, run)
         except LeaseLost:
             _log.warning("another worker has the job", job_id=str(run.id), kind=run.kind)
             return False
         except JobCanceled:
             _log.info("job canceled while it ran", job_id=str(run.id), kind=run.kind)
+            return False
+        except GiveUp as hopeless:
+            _log.warning("job given up", job_id=str(run.id), kind=run.kind, reason=str(hopeless))
+            _note_failure(kind, run, hopeless)
             return False
         except Exception as error:
             _log.exception("job failed", job_id=str(run.id), kind=run.kind, attempt=run.attempt)
@@ -71,16 +78,15 @@ def _context_of(run: JobRun) -> AbstractContextManager[Context]:
 
 def _attempt(kind: JobKind, run: JobRun) -> None:
     if not kind.transactional:
-        again_at = kind.run(run)
+        result = kind.run(run)
         with unit_of_work():
             fault("job.before_commit")
-            operations.finish(run, now=timezone.now(), again_at=again_at)
+            _finish(run, result)
         return
 
     def effect() -> None:
         operations.hold(run)
-        again_at = kind.run(run)
-        operations.finish(run, now=timezone.now(), again_at=again_at)
+        _finish(run, kind.run(run))
         fault("job.before_commit")
 
     if connection.in_atomic_block:
@@ -91,13 +97,37 @@ def _attempt(kind: JobKind, run: JobRun) -> None:
         retried(effect)
 
 
+def _finish(run: JobRun, result: datetime | Mapping[str, Any] | None) -> None:
+    if isinstance(result, datetime):
+        operations.finish(run, now=timezone.now(), again_at=result)
+    else:
+        operations.finish(run, now=timezone.now(), outcome=result)
+
+
+def problem_of(error: Exception) -> dict[str, str]:
+    """Why an attempt failed, in words for people: nothing of the program's own."""
+    if isinstance(error, GiveUp):
+        return {"code": "given_up", "detail": str(error)}
+    if isinstance(error, DomainError):
+        reasons = [fault.detail for fault in error.faults if fault.detail not in error.detail]
+        return {
+            "code": error.code,
+            "detail": " ".join([error.detail, *reasons])[: operations.MAX_ERROR_LENGTH],
+        }
+    return {"code": "internal_error", "detail": "Something went wrong on our side."}
+
+
 def _note_failure(kind: JobKind, run: JobRun, error: Exception) -> None:
     # The first line alone: what databases add to it quotes values of rows.
     text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     try:
         with unit_of_work():
             comes_again = operations.fail(
-                run, error=text, now=timezone.now(), for_good=isinstance(error, GiveUp)
+                run,
+                error=text,
+                now=timezone.now(),
+                for_good=isinstance(error, GiveUp),
+                problem=problem_of(error),
             )
             if not comes_again and kind.on_failed is not None:
                 kind.on_failed(run, text)

@@ -17,6 +17,8 @@ from core.entities import Entity
 JSON = "application/json"
 # What every answer that is a record, or many, lets a client ask for.
 SHAPE_PARAMETERS = frozenset({"fields", "expand"})
+# What every list takes.
+PAGE_PARAMETERS = frozenset({"page", "page_size", "cursor", "count"})
 _ATTRIBUTE = "operation"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,6 +86,8 @@ class Operation:
     path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # The entity whose list parameters (filters, ordering, paging, shape) are taken.
     lists: str = ""
+    # `page`, `page_size`, `cursor` and `count` are taken (`core.rest.filtered_lists`).
+    paged: bool = False
     # `fields` and `expand` are taken.
     shaped: bool = False
     # The body may be left out.
@@ -98,7 +102,8 @@ class Operation:
         """The query parameters that it reads; none for a list, which has too many to name."""
         if self.lists:
             return None
-        return frozenset(self.query) | (SHAPE_PARAMETERS if self.shaped else frozenset())
+        paging = PAGE_PARAMETERS if self.paged else frozenset()
+        return frozenset(self.query) | paging | (SHAPE_PARAMETERS if self.shaped else frozenset())
 
 
 def documented(**declared: Any) -> Callable[[F], F]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from core.rest.accounts import urls as accounts
+from core.rest.jobs import CancelJobView, JobsView, JobView, RetryJobView
 from core.rest.metadata import EntitiesView, EntityMetadataView, FieldsView
 from core.rest.monitoring import HealthView
 from core.rest.recycle_bin import RecycleBinView
@@ -18,6 +19,10 @@ urlpatterns = [
     path("metadata/entities/<str:name>/", EntityMetadataView.as_view(), name="metadata-entity"),
     path("metadata/entities/<str:name>/fields/", FieldsView.as_view(), name="metadata-fields"),
     path("monitoring/health/", HealthView.as_view(), name="monitoring-health"),
+    path("jobs/", JobsView.as_view(), name="jobs"),
+    path("jobs/<uuid:job_id>/", JobView.as_view(), name="job"),
+    path("jobs/<uuid:job_id>/cancel/", CancelJobView.as_view(), name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry/", RetryJobView.as_view(), name="job-retry"),
     path("recycle-bin/", RecycleBinView.as_view(), name="recycle-bin"),
     *accounts.urlpatterns,
 ]

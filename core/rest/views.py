@@ -266,7 +266,9 @@ class ApiView(APIView):
         if parameters is not None:
             for given, values in request.query_params.lists():
                 if given not in parameters:
-                    faults.append(Fault(given, "unknown_parameter", "There is no such parameter."))
+                    there_are = ", ".join(sorted(parameters)) or "none"
+                    detail = f"There is no such parameter. There are: {there_are}."
+                    faults.append(Fault(given, "unknown_parameter", detail))
                 elif len(values) > 1:
                     faults.append(Fault(given, "repeated", "Give this parameter once."))
         if declared.request is None and int(request.META.get("CONTENT_LENGTH") or 0) > EMPTY_BODY_BYTES:

@@ -20,11 +20,9 @@ from core.tenancy.actors import Actor
 from data_import.engine.detect import Detection, detect
 from data_import.engine.limits import UnusableFile
 from data_import.models import ImportJob, JobStatus
-from data_import.queries import Counts, count_rows, describe_detection
+from data_import.queries import RUN, Counts, count_rows, describe_detection
 from data_import.schemas import SETTING_NAMES, ImportSettings, settings_of
 from data_import.storage import StoredFile, path_of, store
-
-RUN = "import.run"
 
 EDITABLE = (JobStatus.UPLOADED, JobStatus.MAPPED, JobStatus.STAGED, JobStatus.FAILED)
 RUNNING = (JobStatus.VALIDATING, JobStatus.IMPORTING)
@@ -156,8 +154,9 @@ def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, A
 
 def start_job(
     *, actor: Actor, job: ImportJob, now: datetime, dry_run: bool = False, digest: str = ""
-) -> None:
-    """Have a worker carry the job on: to its plan (`dry_run`) or to the end. Needs a transaction.
+) -> UUID:
+    """Have a worker carry the job on: to its plan (`dry_run`) or to the end. Needs a transaction. Returns the id of the work
+    in the queue (`core.jobs`).
 
     Raises: Forbidden, Conflict (`plan_changed` when `digest` is not that of the plan as it stands; `import_ended`).
     """
@@ -172,7 +171,7 @@ def start_job(
     change_job(
         actor, job.pk, now, is_dry_run=dry_run, status=status, error="", started_at=job.started_at or now
     )
-    enqueue(kind=RUN, payload={"job": str(job.pk)}, now=now, key=str(job.pk))
+    return enqueue(kind=RUN, payload={"job": str(job.pk)}, now=now, key=str(job.pk), subject=job.file_name)
 
 
 def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:

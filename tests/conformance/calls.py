@@ -222,6 +222,9 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /metadata/entities/{name}/": lambda made: {"path": {"name": "role"}},
     "GET /metadata/entities/{name}/fields/": lambda made: {"path": {"name": "role"}},
     "GET /monitoring/health/": lambda made: {"query": {"live": "1"}},
+    "GET /jobs/{job_id}/": lambda made: {"path": {"job_id": str(made.record("job"))}},
+    "POST /jobs/{job_id}/cancel/": lambda made: {"path": {"job_id": str(made.record("job"))}},
+    "POST /jobs/{job_id}/retry/": lambda made: {"path": {"job_id": str(made.record("job", SPARE))}},
     "POST /data-import/jobs/": _uploaded,
     "PATCH /data-import/jobs/{pk}/": lambda made: {"body": {"mode": "create"}},
     "PATCH /data-import/jobs/{pk}/staging/{row}/": lambda made: {

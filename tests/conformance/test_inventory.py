@@ -43,7 +43,7 @@ ASKS_BELOW: set[str] = {
     operation.name
     for operation in operations()
     if operation.path.startswith(f"{API}data-import/jobs/")
-    and operation.action not in ("list", "retrieve", "partial_update")
+    and operation.action not in ("list", "retrieve", "partial_update", "get")
 }
 
 # Tables whose rows are not one company's, each with the reason.

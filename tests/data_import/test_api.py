@@ -48,7 +48,7 @@ def work(acme: World) -> Callable[[], None]:
             cursor.execute("SELECT id FROM core_job WHERE kind = 'import.run' AND state = 'open'")
             ids = [row[0] for row in cursor.fetchall()]
         for job_id in ids:
-            assert run_job(job_id)
+            run_job(job_id)
 
     return done
 
@@ -215,9 +215,9 @@ class TestBorders:
         ended, job = run(path, "contact", field_mapping={"Name": "last_name", "Account": "account"})
         assert ended.counts.invalid == 3
         with acme.acting():
-            from data_import.queries import list_rows
+            from data_import.queries import staged_rows
 
-            errors = [row["errors"][0] for row in list_rows(acme.company.pk, job.pk)]
+            errors = [row.errors[0] for row in staged_rows(job)]
         assert {error["code"] for error in errors} == {"does_not_exist"}
         assert len({error["detail"] for error in errors}) == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crm.models import Account, Contact, Lead
-from data_import.queries import list_rows
+from data_import.queries import staged_rows
 from tests.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -26,9 +26,9 @@ def errors(acme: World) -> Callable[[Any], list[tuple[int, str | None, str]]]:
     def found(job: Any) -> list[tuple[int, str | None, str]]:
         with acme.acting():
             return [
-                (row["row"], error["field"], error["code"])
-                for row in list_rows(acme.company.pk, job.pk, limit=500)
-                for error in row["errors"]
+                (row.row_no, error["field"], error["code"])
+                for row in staged_rows(job).order_by("row_no")[:500]
+                for error in row.errors or ()
             ]
 
     return found

@@ -20,6 +20,8 @@ from core.changes import Outcome
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.identity.operations import create_api_key
+from core.jobs import enqueue
+from core.jobs.models import Job
 from core.kernel.errors import DomainError, Fault
 from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
@@ -93,6 +95,7 @@ def stock(world: World, marks: Marks) -> Stock:
                 raise NoFactory(
                     f"{entity.name} can be made by nobody; say in MAKERS where its rows come from"
                 )
+        made.records["job"] = _jobs(made)
         for entity in entities:
             _link(made, entity, actor)
             if entity.is_soft_deleted and entity.writes.delete is not None:
@@ -303,6 +306,17 @@ def _import_jobs(made: Stock, actor: Actor) -> list[UUID]:
             blocks=[f"last_name,city\n{marks.text} Doe,{marks.text}\n".encode()],
             now=timezone.now(),
         )
+    return ids
+
+
+def _jobs(made: Stock) -> list[UUID]:
+    """Long work about each of the imports: the first waits, the second has failed. No entity; `/jobs/` shows them."""
+    ids = [
+        enqueue(kind="import.run", payload={"job": str(job)}, key=str(job), subject=f"{made.marks.text}.csv")
+        for job in made.records["import_job"]
+    ]
+    problem = {"code": "internal_error", "detail": f"{made.marks.text} went wrong."}
+    Job.objects.filter(pk=ids[1]).update(state="failed", closed_at=timezone.now(), problem=problem)
     return ids
 
 

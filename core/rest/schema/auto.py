@@ -158,6 +158,8 @@ class _Entry:
             if name in declared.required_query:
                 parameter["required"] = True
             found.append(parameter)
+        if declared.paged:
+            found += [self.components.parameter(name) for name in ("Page", "PageSize", "Cursor", "Count")]
         if declared.lists:
             found += list_parameters(self.components, entities[declared.lists])
         elif declared.shaped and isinstance(self.view, EntityViewSet):
@@ -221,7 +223,7 @@ class _Entry:
         found = {400, 406, 429, 503, *declared.errors}
         if not self.view.public:
             found |= {401, 403}
-        if "{" in self.path or declared.lists:
+        if "{" in self.path or declared.lists or declared.paged:
             found.add(404)
         if self.verb in _WRITES:
             found.add(409)

@@ -27,7 +27,7 @@ from core.tenancy.context import actor_context, system_context
 from data_import.models import ImportJob, ImportTemplate, JobStatus
 from data_import.operations import jobs
 from data_import.operations.run import Ended, Report, run_import
-from data_import.queries import count_rows, get_progress, list_rows
+from data_import.queries import count_rows, get_progress, of_status, staged_rows
 from data_import.schemas import ImportSettings, read_settings, settings_of
 from data_import.storage import blocks_of
 
@@ -256,10 +256,9 @@ class Command(BaseCommand):
     def _tell(self, actor: Actor, job_id: UUID, ended: Ended, options: dict[str, Any]) -> None:
         unusable = bool(ended.error) and not ended.counts.written
         with unit_of_work():
-            errors = [
-                row
-                for status in ("invalid", "failed")
-                for row in list_rows(actor.company_id, job_id, status=status, limit=SHOWN_ERRORS)
+            rows = staged_rows(ImportJob.objects.get(pk=job_id)).order_by("row_no")
+            errors: list[Any] = [
+                row for status in ("invalid", "failed") for row in of_status(rows, status)[:SHOWN_ERRORS]
             ]
         summary = {
             "job": str(job_id),
@@ -268,7 +267,7 @@ class Command(BaseCommand):
             **asdict(ended.counts),
             "plan_digest": ended.plan_digest,
             "error": ended.error,
-            "errors": [{"row": row["row"], **error} for row in errors for error in row["errors"]],
+            "errors": [{"row": row.row_no, **error} for row in errors for error in row.errors or ()],
             "errors_complete": ended.counts.invalid + ended.counts.failed <= len(errors),
         }
         if options["json"]:

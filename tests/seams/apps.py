@@ -1,7 +1,0 @@
-from django.apps import AppConfig
-
-
-class SeamsConfig(AppConfig):
-    name = "tests.seams"
-    label = "seams"
-    verbose_name = "Seams"
