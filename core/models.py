@@ -1,6 +1,12 @@
 """The tables of core, gathered for Django; each lives in its subject."""
 
 from core.changes.models import ChangeContext, ChangeLog, Consumer, ParkedChange  # noqa: F401
+from core.delivery.models import (  # noqa: F401
+    EmailFile,
+    Notification,
+    NotificationPreference,
+    OutgoingEmail,
+)
 from core.identity.models import (  # noqa: F401
     ApiKey,
     AuthSession,

@@ -17,6 +17,7 @@ from core.tenancy.actors import Actor, system_actor
 from data_import.models import ImportJob, JobStatus
 from data_import.operations.housekeeping import ORPHANED_AFTER, remove_orphans
 from data_import.operations.jobs import RUN, change_job
+from data_import.operations.notices import notify_end
 from data_import.operations.run import actor_of, run_import
 
 
@@ -26,13 +27,14 @@ def _on_failed(run: JobRun, reason: str) -> None:
     if ImportJob.objects.exclude(error="").filter(pk=job_id).exists():
         # It was refused, and says why.
         return
-    change_job(
-        system_actor(run.company_id),
-        job_id,
-        timezone.now(),
-        status=JobStatus.FAILED,
-        error="The import stopped because of a fault of ours. Start it again to go on from where it was.",
-    )
+    error = "The import stopped because of a fault of ours. Start it again to go on from where it was."
+    _fail(system_actor(run.company_id), job_id, error)
+
+
+def _fail(actor: Actor, job_id: UUID, error: str) -> None:
+    now = timezone.now()
+    change_job(actor, job_id, now, status=JobStatus.FAILED, error=error)
+    notify_end(actor, job_id, now=now, error=error)
 
 
 def _on_canceled(actor: Actor, payload: Mapping[str, Any], now: datetime) -> None:

@@ -190,6 +190,26 @@ UNFOLD: dict[str, Any] = {
     },
 }
 
+# Mail -----------------------------------------------------------------------------------------------
+# Without EMAIL_HOST there is no server: mails stay in the outbox, where the back office shows them.
+
+EMAIL_HOST = env.text("EMAIL_HOST", "")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
+# STARTTLS (mostly port 587), or TLS from the first byte (mostly port 465).
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL", False)
+# Seconds for each step of SMTP; all of them together must stay below the lease of an attempt.
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Atrium CRM <crm@localhost>")
+# Where servers report what could not be delivered; the sender's own address unless it is set.
+EMAIL_BOUNCE_ADDRESS = env.text("EMAIL_BOUNCE_ADDRESS", "")
+KEEP_EMAILS_DAYS = env.integer("KEEP_EMAILS_DAYS", 90, minimum=1)
+KEEP_NOTIFICATIONS_DAYS = env.integer("KEEP_NOTIFICATIONS_DAYS", 180, minimum=1)
+# Seconds that a link to reset a password works.
+PASSWORD_RESET_TIMEOUT = 3_600
+
 # Logs -----------------------------------------------------------------------------------------------
 
 LOGGING_CONFIG = "core.observability.logs.configure"

@@ -25,8 +25,8 @@ CACHES = caches(REDIS_URL)
 CELERY_BROKER_URL = celery_url(REDIS_URL)
 
 MEDIA_ROOT = HOME.media
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = HOME.root / "mail"
+# Links in mails lead here.
+PUBLIC_URL = env.text("PUBLIC_URL", f"http://127.0.0.1:{os.environ.get('CRM_PORT') or 8000}").rstrip("/")
 
 LOGGING = logging_options("console")
 # Static files are served out of the packages: nothing has to be collected first.

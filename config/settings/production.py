@@ -33,12 +33,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
-EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1)
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "crm@localhost")
+# Links in mails lead here; never to the name that a request happens to carry.
+PUBLIC_URL = env.text(
+    "PUBLIC_URL", f"{'https' if _https else 'http'}://{ALLOWED_HOSTS[0] if ALLOWED_HOSTS else ''}"
+).rstrip("/")
 
 LOGGING = logging_options("json")
 

@@ -18,6 +18,7 @@ SECRET_KEY = "only-for-tests-" * 4
 JWT_KEYS = {"test": "only-for-tests-" * 4}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+EMAIL_HOST = ""
+PUBLIC_URL = "https://crm.example.test"
 ALLOWED_HOSTS = ["testserver", "localhost"]
 LOGGING = {"format": "console", "level": "WARNING"}

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from core.backoffice.middleware import CHOSEN, SOURCE, origin_of
 from core.changes.facts import record_fact
+from core.delivery.queries import count_unread
 from core.identity.models import Company, User
 from core.identity.queries import CompanyBrief, get_profile, list_actors_of_user
 from core.kernel.errors import NotFound
@@ -31,6 +32,7 @@ class Place:
     is_visiting: bool
     is_platform_staff: bool
     full_name: str
+    unread_count: int
 
 
 def current(request: HttpRequest) -> Place:
@@ -46,6 +48,7 @@ def current(request: HttpRequest) -> Place:
             is_visiting=actor.membership_id is None,
             is_platform_staff=profile.user.is_platform_staff,
             full_name=str(profile.user),
+            unread_count=count_unread(actor),
         )
         request.backoffice_place = known  # type: ignore[attr-defined]
     return known

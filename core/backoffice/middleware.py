@@ -80,6 +80,8 @@ class BackOfficeCompanyMiddleware:
         if not request.user.is_authenticated or request.path_info in (
             reverse("admin:login"),
             reverse("admin:logout"),
+            reverse("admin:password_reset"),
+            reverse("admin:password_reset_new"),
         ):
             return self.get_response(request)
         actor = find_actor(request)

@@ -17,7 +17,16 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.sites import UnfoldAdminSite
 
 from core.access import view
-from core.backoffice import companies, home, jobs, passwords, recycle_bin
+from core.backoffice import (
+    companies,
+    emails,
+    home,
+    jobs,
+    notifications,
+    password_reset,
+    passwords,
+    recycle_bin,
+)
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.sign_in import SignInForm
 from core.backoffice.values import list_url, name_of, record_url, shown_for, slim
@@ -79,6 +88,34 @@ class BackOfficeSite(UnfoldAdminSite):
                     view(entity, actor).can("delete") for entity in recycle_bin.kept()
                 ),
             ),
+            Page(
+                "Emails",
+                "emails",
+                "mail",
+                "Setup",
+                "emails/",
+                emails.show_list,
+                position=800,
+                shown_to=emails.is_shown_to,
+            ),
+            Page(
+                "Notifications",
+                "notifications",
+                "notifications",
+                "Work",
+                "notifications/",
+                notifications.show,
+                in_navigation=False,
+            ),
+            Page(
+                "Notification settings",
+                "notification_settings",
+                "tune",
+                "Work",
+                "notifications/settings/",
+                notifications.settings_page,
+                in_navigation=False,
+            ),
         ]
 
     # --- what is shown -----------------------------------------------------------------------------------------
@@ -138,8 +175,42 @@ class BackOfficeSite(UnfoldAdminSite):
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
 
+    def _public_view(self, view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+        """A page for whoever is not signed in."""
+
+        @wraps(view)
+        def answer(request: HttpRequest) -> HttpResponse:
+            response = view(request)
+            response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            return response
+
+        return answer
+
     def get_urls(self) -> list[Any]:
         own = [
+            path("password-reset/", self._public_view(password_reset.ask), name="password_reset"),
+            path("password-reset/new/", self._public_view(password_reset.choose), name="password_reset_new"),
+            path(
+                "notifications/read-all/",
+                self.admin_view(require_POST(notifications.read_all)),
+                name="notifications_read_all",
+            ),
+            path(
+                "notifications/<uuid:notification_id>/",
+                self.admin_view(require_POST(notifications.open_one)),
+                name="notification_open",
+            ),
+            path(
+                "records/<str:entity_name>/<uuid:record_id>/",
+                self.admin_view(notifications.go_to_record),
+                name="go_to_record",
+            ),
+            path("emails/<uuid:email_id>/", self.admin_view(emails.show_one), name="email"),
+            path(
+                "emails/<uuid:email_id>/files/<int:number>/",
+                self.admin_view(emails.download),
+                name="email_file",
+            ),
             path("options/<str:entity_name>/", self.admin_view(self.options), name="options"),
             path("company/", self.admin_view(require_POST(self.choose_company)), name="choose_company"),
             path("password/", self.admin_view(passwords.change_own), name="own_password"),

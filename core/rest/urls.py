@@ -1,10 +1,11 @@
-"""Routes of core: monitoring, recycle bin, metadata, sign-in and people."""
+"""Routes of core: monitoring, recycle bin, metadata, sign-in and people, notifications."""
 
 from __future__ import annotations
 
 from django.urls import path
 
 from core.rest.accounts import urls as accounts
+from core.rest.delivery import urls as delivery
 from core.rest.jobs import CancelJobView, JobsView, JobView, RetryJobView
 from core.rest.metadata import EntitiesView, EntityMetadataView, FieldsView
 from core.rest.monitoring import HealthView
@@ -25,6 +26,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/retry/", RetryJobView.as_view(), name="job-retry"),
     path("recycle-bin/", RecycleBinView.as_view(), name="recycle-bin"),
     *accounts.urlpatterns,
+    *delivery.urlpatterns,
 ]
 
 

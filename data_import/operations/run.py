@@ -19,6 +19,7 @@ from core.tenancy.context import actor_context
 from data_import.models import ImportJob, JobStatus
 from data_import.operations import commit, plan, staging
 from data_import.operations.jobs import ENDED, change_job, detect_job, note_counts, require_importer
+from data_import.operations.notices import notify_end
 from data_import.queries import Counts, count_rows
 
 # Phase, rows done in it, rows in all (0 when not known yet).
@@ -175,6 +176,7 @@ def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> En
         bad = counts.invalid + counts.failed
         status = JobStatus.COMPLETED_WITH_ERRORS if bad else JobStatus.COMPLETED
     note_counts(actor, job_id, now, counts, status=status, finished_at=now)
+    notify_end(actor, job_id, now=now, counts=counts)
     with connection.cursor() as cursor:
         cursor.execute("SELECT plan_digest FROM data_import_importjob WHERE id = %s", [job_id])
         digest = cursor.fetchone()[0]
@@ -185,6 +187,7 @@ def _refuse(actor: Actor, job_id: UUID, refusal: DomainError, now: datetime) -> 
     counts = count_rows(actor.company_id, job_id)
     status = JobStatus.FAILED if counts.total else JobStatus.MAPPED
     note_counts(actor, job_id, now, counts, status=status, error=_in_words(refusal)[:2_000])
+    notify_end(actor, job_id, now=now, error=_in_words(refusal)[:2_000])
     return Ended(status, counts, "", refusal.detail, refusal.faults)
 
 

@@ -5,6 +5,7 @@ The pages are read from the site's addresses: one that is new is looked at, or f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
 from core.backoffice.entity_admin import EntityAdmin
+from core.delivery.models import OutgoingEmail
 from core.identity.models import User
 from core.identity.operations import create_api_key
 from core.kernel.transactions import unit_of_work
@@ -36,6 +38,11 @@ NO_PAGES = {
     "companies": "for staff, who come as somebody else",
     "login": "for who is not signed in yet",
     "app_list": "Django's own, which has nothing to show",
+    "notifications_read_all": "only takes a form",
+    "notification_open": "only takes a form",
+    "go_to_record": "leads on to a record's page",
+    "email": "looked at as a state of the outbox",
+    "email_file": "a download",
     "data_import_importjob_map": "only takes a form",
     "data_import_importjob_start": "only takes a form",
     "data_import_importjob_cancel": "only takes a form",
@@ -137,6 +144,7 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     assert client.post(f"/api/v1/deals/{won.pk}/win/").status_code == 200
     gone = post("accounts", name="Gone tomorrow")
     assert client.delete(f"/api/v1/accounts/{gone['id']}/").status_code == 204
+    assert client.post("/api/v1/auth/password-reset/", {"email": "manager@acme.test"}).status_code == 202
     with system_context("test"), unit_of_work():
         User.objects.filter(pk=globex.users["admin"]).update(is_platform_staff=True)
     return {**furnished, "key": key}
@@ -207,6 +215,10 @@ def states(me: Visitor, house: dict[str, Any], look: Callable[[str], None]) -> N
     page.get_by_role("button", name="Make the key").click()
     page.get_by_role("heading", name="Copy the key now").wait_for()
     look("new secret")
+    me.go("/admin/emails/")
+    page.get_by_role("link", name="Reset your password").click()
+    page.get_by_role("heading", name="Preview").wait_for()
+    look("email")
     me.go("/admin/password/")
     for control in page.locator("main input[type=password]").all():
         control.fill("wrong and wrong again")
@@ -230,6 +242,24 @@ def sign_in_pages(me: Visitor, look: Callable[[str], None]) -> None:
     me.page.context.clear_cookies()
     me.go("/admin/login/")
     look("sign-in")
+    me.page.get_by_role("link", name="Forgot your password?").press("Enter")
+    me.page.get_by_role("heading", name="Reset your password").wait_for()
+    me.page.get_by_label("Email address").press_sequentially("sales@acme.test")
+    me.page.keyboard.press("Enter")
+    me.page.get_by_role("heading", name="Check your email").wait_for()
+    look("password reset: asked")
+    with system_context("the link of a mail"), unit_of_work():
+        mail = OutgoingEmail.objects.filter(kind="password_reset").latest("pk")
+    token = re.search(r"token=(\S+)", mail.text)
+    assert token is not None
+    me.go(f"/admin/password-reset/new/?token={token[1]}")
+    me.page.get_by_role("heading", name="Choose a new password").wait_for()
+    look("password reset: choose")
+    me.page.get_by_label("New password", exact=True).fill("a loud harbor at noon")
+    me.page.get_by_label("New password again").fill("a loud harbor at noon")
+    me.page.keyboard.press("Enter")
+    me.page.get_by_role("status").wait_for()
+    look("sign-in: after a reset")
     me.page.get_by_label("E-mail address").fill("admin@acme.test")
     me.page.get_by_label("Password").fill("wrong")
     me.page.get_by_role("button", name="Sign in").click()

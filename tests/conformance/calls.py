@@ -11,9 +11,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.access import view
+from core.delivery.models import Notification
+from core.delivery.operations import notify
 from core.entities import entities
 from core.entities.kinds import Kind
 from core.identity.models import User
+from core.identity.operations.password_reset import make_reset_token
 from core.identity.operations.sessions import open_session
 from core.rest.schema.views import openapi_document
 from core.tenancy.context import system_context
@@ -203,6 +206,27 @@ def _reason(made: Stock, applies_to: str) -> str:
         return str(reasons.order_by("pk").values_list("pk", flat=True)[0])
 
 
+def _reset_token(made: Stock) -> str:
+    with system_context("a token for a test"):
+        user = User.objects.get(pk=made.world.users["sales"])
+    return make_reset_token(user, now=timezone.now())
+
+
+def _notification(made: Stock) -> str:
+    """A new one for the admin of the company."""
+    with made.world.acting() as actor:
+        notify(
+            actor=actor,
+            kind="import.finished",
+            key=f"{made.next()}",
+            recipients=[made.world.users["admin"]],
+            title=f"{made.marks.text} import finished",
+            now=timezone.now(),
+        )
+        newest = Notification.objects.order_by("-pk").values_list("pk", flat=True).first()
+    return str(newest)
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "POST /auth/login/": lambda made: {
         "body": {"email": f"admin@{made.world.company.slug}.test", "password": PASSWORD}
@@ -214,6 +238,17 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "POST /auth/logout/": lambda made: {"body": {}},
     "POST /auth/change-password/": lambda made: {
         "body": {"current_password": PASSWORD, "new_password": "another calm harbor at dusk"}
+    },
+    "POST /auth/password-reset/": lambda made: {"body": {"email": made.world.email("sales")}},
+    "POST /auth/password-reset/confirm/": lambda made: {
+        "body": {"token": _reset_token(made), "new_password": "another calm harbor at dusk"}
+    },
+    "PUT /me/notification-preferences/": lambda made: {
+        "body": {"channels": {"import.finished": ["in_app", "email"]}}
+    },
+    "POST /notifications/read-all/": lambda made: {"body": {}},
+    "POST /notifications/{notification_id}/read/": lambda made: {
+        "path": {"notification_id": _notification(made)}
     },
     "POST /auth/switch-company/": lambda made: {"body": {"company": made.world.company.slug}},
     "PATCH /company/": lambda made: {"body": {"name": f"{made.marks.text} renamed"}},

@@ -30,6 +30,16 @@ OTHER_PAGES = {
     "/admin/logout/": "the person's own session",
     "/admin/jsi18n/": "words of the calendar",
     "/admin/password/": "the person's own",
+    "/admin/password-reset/": "anyone's, the same answer for known and unknown addresses",
+    "/admin/password-reset/new/": "whoever has a signed token",
+    "/admin/notifications/": "the person's own",
+    "/admin/notifications/{notification_id}/": "the person's own; others' and those that never were are not there",
+    "/admin/notifications/read-all/": "the person's own",
+    "/admin/notifications/settings/": "the person's own",
+    "/admin/records/{entity_name}/{record_id}/": "leads to a record's page without looking at the record",
+    "/admin/emails/": "what the company sent; that of the installation for its staff",
+    "/admin/emails/{email_id}/": "the same; others' and those that never were are not there",
+    "/admin/emails/{email_id}/files/{number}/": "the same",
     "/admin/options/{entity_name}/": "records the person sees, by a part of their name",
     "/admin/company/": "enters one of the person's companies",
     "/admin/companies/": "all companies, for staff of the platform alone",
@@ -45,7 +55,7 @@ OTHER_PAGES = {
     "/admin/(?P{url}.*)$": "nothing: whatever is not there",
 }
 # Open to whoever has not signed in.
-PUBLIC = {"/admin/login/", "/admin/logout/"}
+PUBLIC = {"/admin/login/", "/admin/logout/", "/admin/password-reset/", "/admin/password-reset/new/"}
 OF_A_RECORD = re.compile(r"^/admin/(\w+)/(\w+)/{(?:object_id|record_id)}/(?:[\w-]+/)?$")
 OF_ALL = re.compile(r"^/admin/(\w+)/(\w+)/(?:add/)?$")
 VARYING_HEADERS = ("expires", "last-modified", "set-cookie")

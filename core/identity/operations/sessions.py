@@ -308,6 +308,12 @@ def switch_company(actor: Actor, *, company_slug: str, now: datetime) -> SignedI
     return retried(lambda: _open(user, target, now, ended=ended))
 
 
+def end_sessions_of_person(user_id: UUID, now: datetime, reason: str) -> None:
+    """End every session of this person, in all companies. Needs a transaction and a system context."""
+    needs_transaction()
+    _revoke(AuthSession.objects.filter(user_id=user_id), reason, now)
+
+
 def end_sessions_of_members(actor: Actor, user_ids: list[UUID], now: datetime, reason: str) -> None:
     """End the sessions that these people have in the actor's company. Needs a transaction."""
     needs_transaction()

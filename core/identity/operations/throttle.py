@@ -44,6 +44,14 @@ def of_registration(ip: str | None) -> Tries:
     return Tries(f"register:{_network(ip)}", 10)
 
 
+def of_reset(email: str) -> Tries:
+    return Tries(f"reset:{email}", 3)
+
+
+def of_reset_address(ip: str | None) -> Tries:
+    return Tries(f"reset-address:{_network(ip)}", 30)
+
+
 def _network(ip: str | None) -> str:
     if not ip:
         return "unknown"
@@ -114,3 +122,8 @@ def settle(account: Tries, address: Tries) -> None:
     """The try was right: the account starts afresh, the address gets its try back. Needs a transaction."""
     _execute(_FORGET, account.key)
     _execute(_GIVE_BACK, address.key)
+
+
+def forget(item: Tries) -> None:
+    """The tries no longer count. Needs a transaction."""
+    _execute(_FORGET, item.key)

@@ -49,6 +49,15 @@ class ChangePasswordInput(StrictSerializer):
     new_password = _password()
 
 
+class PasswordResetInput(StrictSerializer):
+    email = _text()
+
+
+class PasswordResetConfirmInput(StrictSerializer):
+    token = _text(help_text="From the link in the email.")
+    new_password = _password()
+
+
 class SetPasswordInput(StrictSerializer):
     password = _password()
 

@@ -11,6 +11,12 @@ urlpatterns = [
     path("auth/refresh/", views.RefreshView.as_view(), name="auth-refresh"),
     path("auth/logout/", views.LogoutView.as_view(), name="auth-logout"),
     path("auth/change-password/", views.ChangePasswordView.as_view(), name="auth-change-password"),
+    path("auth/password-reset/", views.PasswordResetView.as_view(), name="auth-password-reset"),
+    path(
+        "auth/password-reset/confirm/",
+        views.PasswordResetConfirmView.as_view(),
+        name="auth-password-reset-confirm",
+    ),
     path("auth/switch-company/", views.SwitchCompanyView.as_view(), name="auth-switch-company"),
     path("auth/me/", views.MeView.as_view(http_method_names=["get", "head"]), name="auth-me"),
     path("users/me/", views.MeView.as_view(), name="users-me"),

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.delivery.operations import confirm_password_reset, request_password_reset
 from core.identity import operations, queries
 from core.identity.models import ApiKey, Company
 from core.identity.rights import MANAGE_USERS
@@ -22,6 +23,8 @@ from core.rest.accounts.serializers import (
     LoginInput,
     MeOutput,
     NewApiKeyOutput,
+    PasswordResetConfirmInput,
+    PasswordResetInput,
     ProfileInput,
     RefreshInput,
     RegisterInput,
@@ -106,6 +109,30 @@ class ChangePasswordView(_Session):
     def post(self, request: Request) -> Response:
         body = ChangePasswordInput.read(request.data)
         operations.change_password(self.actor, **body, now=self.now)
+        return Response(status=204)
+
+
+class PasswordResetView(_Public):
+    """Have a link mailed by which a forgotten password is replaced. Known and unknown addresses answer alike."""
+
+    @documented(
+        request=PasswordResetInput, status=202, errors=(429,), summary="Ask for a password reset email"
+    )
+    def post(self, request: Request) -> Response:
+        body = PasswordResetInput.read(request.data)
+        request_password_reset(email=body["email"], now=self.now)
+        return Response(status=202)
+
+
+class PasswordResetConfirmView(_Public):
+    """Set a new password by the token of the email, once. All sessions of the person end."""
+
+    @documented(
+        request=PasswordResetConfirmInput, status=204, summary="Set a new password by an emailed token"
+    )
+    def post(self, request: Request) -> Response:
+        body = PasswordResetConfirmInput.read(request.data)
+        confirm_password_reset(token=body["token"], new_password=body["new_password"], now=self.now)
         return Response(status=204)
 
 
