@@ -137,7 +137,7 @@ def _write_locks() -> None:
     enter(DEVELOPMENT)
     uv = [str(VENV / "bin" / "uv"), "pip", "compile", "pyproject.toml", "--universal", "--quiet"]
     uv += ["--python-version", "{}.{}".format(*OLDEST), "--generate-hashes", "--no-annotate", "--no-header"]
-    uv += ["--extra", "embedded", "--extra", "charts", *sys.argv[2:]]
+    uv += ["--extra", "embedded", "--extra", "charts", "--extra", "pdf", *sys.argv[2:]]
     subprocess.run([*uv, "-o", RUNTIME], check=True)
     subprocess.run([*uv, "--group", "dev", "--constraint", RUNTIME, "-o", DEVELOPMENT], check=True)
     groups = ("--group", "dev", "--group", "bench")

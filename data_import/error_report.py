@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 
+from core.render import CellType, Column
+from core.render.formats.delimited import csv_blocks
 from data_import import queries
 from data_import.models import ImportJob
 
 MAX_ERROR_ROWS = 100_000
-COLUMNS = ("row", "column", "field", "value", "code", "detail")
-# What spreadsheets would take for a formula.
-_TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = (
+    Column("row", "Row", CellType.INTEGER),
+    *(Column(name, name.capitalize()) for name in ("column", "field", "value", "code", "detail")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,8 @@ class ErrorReport:
 
 def write_error_report(job: ImportJob) -> ErrorReport:
     """The job's errors in the order of the file."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
     rows, complete = queries.list_errors(job.company_id, job.pk, MAX_ERROR_ROWS)
-    for row_no, error in rows:
-        cells = (error.get(name) or "" for name in COLUMNS[1:])
-        writer.writerow((row_no, *map(_disarmed, cells)))
-    return ErrorReport(text.getvalue(), len(rows), complete)
-
-
-def _disarmed(text: str) -> str:
-    """Behind an apostrophe where a spreadsheet would calculate it; the import takes it off again."""
-    return f"'{text}" if text.startswith(_TRIGGERS) else text
+    names = [column.name for column in COLUMNS]
+    lines = ((row_no, *(error.get(name) or None for name in names[1:])) for row_no, error in rows)
+    text = b"".join(csv_blocks(names, COLUMNS, lines)).decode()
+    return ErrorReport(text, len(rows), complete)

@@ -3,7 +3,10 @@
 import os
 
 from config.settings.local import *  # noqa: F403 - see local.py
-from config.settings.local import REDIS_URL, caches, celery_url
+from config.settings.local import INSTALLED_APPS, REDIS_URL, caches, celery_url
+
+# One user of each seam that capabilities plug into; the conformance suites cover it unasked.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.seams"]
 
 # Where parallel test processes were given servers, they share neither the database (Django numbers it) nor Redis.
 _process_number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or "0"

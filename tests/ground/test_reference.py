@@ -7,26 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from config import reference
 from config.home import PROJECT_DIR
 from core.entities import entities
 
 
-def test_is_up_to_date() -> None:
-    assert reference.outdated() == [], "run manage.py build_reference"
-
-
 def test_names_every_entity_and_error_code() -> None:
-    pages = reference.pages()
+    pages = {path.name: path.read_text() for path in (PROJECT_DIR / "docs" / "reference").iterdir()}
+    shipped = [entity for entity in entities if not entity.model.__module__.startswith("tests.")]
 
-    assert all(f"(`{entity.name}`)" in pages["entities.md"] for entity in entities)
+    assert all(f"(`{entity.name}`)" in pages["entities.md"] for entity in shipped)
     assert "| `stale` | 412 |" in pages["error-codes.md"]
     assert "| `not_an_email` |" in pages["error-codes.md"]
     assert "`JWT_KEYS`" in pages["settings.md"]
     assert "`/api/v1/auth/login/`" in pages["endpoints.md"]
 
 
-def test_is_built_from_the_code_alone(tmp_path: Path) -> None:
+def test_is_up_to_date_and_built_from_the_code_alone(tmp_path: Path) -> None:
     """Checking leaves no server running and no home behind."""
     home = tmp_path / "home"
     environment = {**os.environ, "CRM_HOME": str(home), "DJANGO_SETTINGS_MODULE": "config.settings.local"}

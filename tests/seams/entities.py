@@ -1,0 +1,27 @@
+"""What the registry knows of equipment."""
+
+from __future__ import annotations
+
+from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
+from core.entities.kinds import Kind
+from tests.seams.operations import EQUIPMENT
+
+register(
+    Entity(
+        name="equipment",
+        plural="equipment",
+        model_label="seams.Equipment",
+        facts=(
+            fact("name", meaning="name", search="A"),
+            fact("serial_number", key=True, search="B"),
+            fact("region"),
+            fact("condition"),
+            fact("price", kind=Kind.MONEY),
+            fact("keeper_email", pii=True),
+            fact("part_of"),
+            *RECORD_FACTS,
+        ),
+        internal=RECORD_INTERNAL,
+        writes=Writes(EQUIPMENT.create, EQUIPMENT.update, EQUIPMENT.delete, EQUIPMENT.restore),
+    )
+)
