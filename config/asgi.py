@@ -7,6 +7,7 @@ from django.core.asgi import get_asgi_application
 from config import embedded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+os.environ["CRM_PROCESS"] = "request"
 embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
 
 application = get_asgi_application()

@@ -6,7 +6,9 @@ Every fault is collected first, so that one message names all that is missing or
 import json
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -149,6 +151,14 @@ class Environment:
         except ValueError as fault:
             self._faults.append(f"{name} {fault}")
             return fallback
+
+
+def process_kind(source: Mapping[str, str] = os.environ, program: str = "") -> str:
+    """What this process is for: `request` (said by the WSGI and ASGI entries), `job` (Celery) or `command` (all else)."""
+    named = source.get("CRM_PROCESS", "")
+    if named:
+        return named
+    return "job" if "celery" in Path(program or sys.argv[0]).parts else "command"
 
 
 def celery_url(redis_url: str) -> str:

@@ -30,6 +30,8 @@ _READY_SECONDS = 60
 _STOP_SECONDS = 10
 # How often the embedded servers are asked whether they live.
 _SERVERS_SECONDS = 2
+# So long a server may fail to come back, however often it dies while it recovers.
+_RECOVERY_SECONDS = 300
 # A part that ends twice within this time cannot run here.
 _CALM_SECONDS = 60
 _TAIL_LINES = 25
@@ -68,6 +70,8 @@ class Supervisor:
         self._servers = embedded.for_settings(settings.SETTINGS_MODULE)
         self._children: list[_Child] = []
         self._console = Console(highlight=False, soft_wrap=True)
+        # Since when the embedded servers could not be started.
+        self._failing_since: float | None = None
 
     def run(self) -> int:
         """Run until stopped. Returns the exit code: 0 when asked to stop, 1 when something failed."""
@@ -232,10 +236,20 @@ class Supervisor:
             time.sleep(0.2)
 
     def _ensure_servers(self) -> None:
-        if settings.EMBEDDED:
-            self._servers.ensure_postgres()
-        if not os.environ.get("REDIS_URL"):
-            self._servers.ensure_redis()
+        """Start what died again. A server that dies once more while it comes back is started once more, for some minutes."""
+        try:
+            if settings.EMBEDDED:
+                self._servers.ensure_postgres()
+            if not os.environ.get("REDIS_URL"):
+                self._servers.ensure_redis()
+        except embedded.EmbeddedServerError as failure:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            if now - self._failing_since > _RECOVERY_SECONDS:
+                raise
+            self._console.print(f"A server did not come back and is started again. {failure}", markup=False)
+        else:
+            self._failing_since = None
 
     def _revive(self, child: _Child) -> None:
         code = child.process.poll()

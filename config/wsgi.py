@@ -32,6 +32,7 @@ def _leave_out_what_is_not_here() -> None:
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
+os.environ["CRM_PROCESS"] = "request"
 embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
 _keep_connections_by_thread()
 application = get_wsgi_application()

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from core.jobs import GiveUp, JobRun, Presented, Reference, job_handler
 from core.kernel.errors import Invalid
-from core.kernel.transactions import retried, unit_of_work
+from core.kernel.transactions import limits, retried, unit_of_work
 from core.tenancy.actors import Actor, system_actor
 from data_import.models import ImportJob, JobStatus
 from data_import.operations.housekeeping import ORPHANED_AFTER, remove_orphans
-from data_import.operations.jobs import RUN, change_job
+from data_import.operations.jobs import CANCEL_SECONDS, RUN, change_job
 from data_import.operations.notices import notify_end
 from data_import.operations.run import actor_of, run_import
 
@@ -38,7 +38,9 @@ def _fail(actor: Actor, job_id: UUID, error: str) -> None:
 
 
 def _on_canceled(actor: Actor, payload: Mapping[str, Any], now: datetime) -> None:
-    change_job(actor, UUID(payload["job"]), now, status=JobStatus.CANCELED, finished_at=now)
+    # A batch that is being committed is waited for.
+    with limits(lock_seconds=CANCEL_SECONDS):
+        change_job(actor, UUID(payload["job"]), now, status=JobStatus.CANCELED, finished_at=now)
 
 
 def _refers_to(payload: Mapping[str, Any]) -> Reference:

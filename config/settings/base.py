@@ -5,7 +5,7 @@ from typing import Any
 from django.templatetags.static import static
 from kombu import Queue
 
-from config.env import Environment
+from config.env import Environment, process_kind
 from config.home import PROJECT_DIR
 
 env = Environment()
@@ -80,8 +80,41 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
+# How many seconds a statement runs, waits for a lock, and a transaction stays open without a statement; 0: without limit.
+# A migration sets its own (core.management.commands.migrate), `core.kernel.transactions.limits` those of one piece of work.
+_TIMEOUTS = {
+    # An upload is read inside its transaction, which is idle meanwhile.
+    "request": {"statement_timeout": 30, "lock_timeout": 2, "idle_in_transaction_session_timeout": 600},
+    "job": {"statement_timeout": 900, "lock_timeout": 30, "idle_in_transaction_session_timeout": 600},
+    "command": {"statement_timeout": 0, "lock_timeout": 30, "idle_in_transaction_session_timeout": 3600},
+}
+DATABASE_TIMEOUTS = {
+    kind: {
+        name: env.integer(
+            f"{kind}_{name.removesuffix('_timeout').removesuffix('_session')}_seconds".upper(), seconds
+        )
+        for name, seconds in limits.items()
+    }
+    for kind, limits in _TIMEOUTS.items()
+}
+# They are sent as the connection starts, which costs nothing. A pooler refuses what it does not know: behind one, say false
+# here and give the login its limits by ALTER ROLE … SET.
+DATABASE_STARTUP_TIMEOUTS = env.boolean("DATABASE_STARTUP_TIMEOUTS", True)
+
+
+def startup_options(kind: str) -> str:
+    """The limits of a kind of process, as PostgreSQL takes them when a connection starts."""
+    limits = DATABASE_TIMEOUTS[kind]
+    return " ".join(f"-c {name}={1000 * seconds}" for name, seconds in limits.items())
+
+
 def database(parameters: dict[str, Any]) -> dict[str, Any]:
     """Django's DATABASES entry for these connection parameters; connections stay open and are checked."""
+    if DATABASE_STARTUP_TIMEOUTS and parameters:
+        options = parameters["OPTIONS"]
+        # What DATABASE_URL says comes after, and wins.
+        said = f"{startup_options(process_kind())} {options.get('options', '')}".strip()
+        parameters = {**parameters, "OPTIONS": {**options, "options": said}}
     return {
         "ENGINE": "core.tenancy.postgresql",
         "CONN_MAX_AGE": None,

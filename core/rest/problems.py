@@ -39,6 +39,7 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:atrium:problem:"
 RETRY_SECONDS = 1
 LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 
 
 class LengthRequired(DomainError):
@@ -93,6 +94,13 @@ def as_domain_error(error: Exception) -> DomainError:
     if isinstance(error, OperationalError | InterfaceError):
         if sql_state(error) in RETRIED_STATES | {LOCK_NOT_AVAILABLE}:
             return Conflict("The record is busy; try again.", code="busy", retry_after=RETRY_SECONDS)
+        if sql_state(error) == QUERY_CANCELED:
+            log.warning("statement_timeout", exc_info=error)
+            return Unavailable(
+                "This took longer than a request may take. Ask for less at once: narrower filters, smaller pages, cursor=.",
+                code="timeout",
+                retry_after=RETRY_SECONDS,
+            )
         log.error("database_unavailable", exc_info=error)
         return Unavailable("The database cannot be reached now.", retry_after=RETRY_SECONDS)
     log.error("unhandled_exception", exc_info=error)

@@ -16,6 +16,7 @@ from core.entities import entities
 from core.jobs import cancel as cancel_work
 from core.jobs import enqueue
 from core.kernel.errors import Conflict, Fault, Invalid
+from core.kernel.transactions import limits
 from core.tenancy.actors import Actor
 from data_import.engine.detect import Detection, detect
 from data_import.engine.limits import UnusableFile
@@ -25,6 +26,8 @@ from data_import.schemas import SETTING_NAMES, ImportSettings, settings_of
 from data_import.storage import StoredFile, path_of, store
 
 EDITABLE = (JobStatus.UPLOADED, JobStatus.MAPPED, JobStatus.STAGED, JobStatus.FAILED)
+# How long a cancellation waits for the batch that is at work.
+CANCEL_SECONDS = 10
 RUNNING = (JobStatus.VALIDATING, JobStatus.IMPORTING)
 ENDED = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS, JobStatus.CANCELED)
 
@@ -182,7 +185,9 @@ def cancel_job(*, actor: Actor, job: ImportJob, now: datetime) -> None:
     require_importer(actor, job.entity_type, job.mode)
     if job.status in ENDED:
         raise Conflict("This import has ended.", code="import_ended")
-    change_job(actor, job.pk, now, status=JobStatus.CANCELED, finished_at=now)
+    # A batch that is being committed is waited for.
+    with limits(lock_seconds=CANCEL_SECONDS):
+        change_job(actor, job.pk, now, status=JobStatus.CANCELED, finished_at=now)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM core_job WHERE company_id = %s AND kind = %s AND key = %s AND state = 'open'",

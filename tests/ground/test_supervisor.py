@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import EmbeddedServers
+from config import supervisor
+from config.embedded import EmbeddedServerError, EmbeddedServers
 from config.home import PROJECT_DIR
+from config.supervisor import Supervisor
 
 READY = "Atrium CRM is ready"
 
@@ -89,6 +91,42 @@ def wait_for(home: Path, is_right: object, seconds: float = 20) -> None:
     while not is_right(processes_of(home)):  # type: ignore[operator]
         assert time.monotonic() < deadline, processes_of(home)
         time.sleep(0.1)
+
+
+class _DyingServers:
+    """Servers that die while they come back, so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.started = 0
+
+    def ensure_postgres(self) -> None:
+        self.started += 1
+        if self.started <= self.times:
+            raise EmbeddedServerError("PostgreSQL ended while it started.")
+
+    def ensure_redis(self) -> None:
+        return None
+
+
+class TestRecovery:
+    def test_goes_on_when_a_server_dies_again_while_it_comes_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        system = Supervisor(host="127.0.0.1", port=1, demo=False)
+        servers = _DyingServers(times=3)
+        monkeypatch.setattr(system, "_servers", servers)
+        for _ in range(4):
+            system._ensure_servers()
+        assert servers.started == 4
+
+    def test_ends_when_a_server_will_not_come_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        system = Supervisor(host="127.0.0.1", port=1, demo=False)
+        monkeypatch.setattr(system, "_servers", _DyingServers(times=1_000))
+        monkeypatch.setattr(supervisor, "_RECOVERY_SECONDS", 0)
+        system._ensure_servers()
+        with pytest.raises(EmbeddedServerError):
+            system._ensure_servers()
 
 
 class TestUp:
