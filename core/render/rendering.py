@@ -138,5 +138,11 @@ def file_name(document: Document, extension: str) -> str:
 
 
 def _cut(title: str, count: int) -> str:
-    shown = f"Only the first {count:,} rows are in this file" if count else "No rows are in this file"
-    return f"{title}: {shown}; there are more." if title else f"{shown}; there are more."
+    shown = (
+        f"Only the first {count:,} rows are"
+        if count > 1
+        else "Only the first row is"
+        if count
+        else "No rows are"
+    )
+    return f"{f'{title}: ' if title else ''}{shown} in this file; there are more."

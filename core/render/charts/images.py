@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from core.render.charts.vega import HEIGHT, vega_lite
 FONTS = Path(__file__).parent.parent / "typefaces"
 WIDTH = 680
 DIALECT = "v6.4"
+_ID = re.compile(r'(?<=id=")(?:clip|gradient_)[0-9]+(?=")|(?<=url\(#)(?:clip|gradient_)[0-9]+(?=\))')
 
 
 class ChartsNotInstalled(Exception):
@@ -45,7 +47,13 @@ def svg(
 ) -> str:
     """Raises: ChartsNotInstalled."""
     spec = vega_lite(chart, theme=theme, locale=locale, width=width, height=height)
-    return str(_converter().vegalite_to_svg(spec, vl_version=DIALECT, allowed_base_urls=[]))
+    return _renumbered(str(_converter().vegalite_to_svg(spec, vl_version=DIALECT, allowed_base_urls=[])))
+
+
+def _renumbered(picture: str) -> str:
+    """The converter counts ids on from picture to picture; here each begins anew, so that equal charts are equal."""
+    numbers: dict[str, str] = {}
+    return _ID.sub(lambda found: numbers.setdefault(found.group(), f"part{len(numbers)}"), picture)
 
 
 def png(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.render.charts import Chart
-from core.render.charts.images import ChartsNotInstalled, svg
+from core.render.charts.images import WIDTH, ChartsNotInstalled, svg
+from core.render.charts.theme import ThemeName
 from core.render.documents import CellType, Column, Document, Table, TotalRow
 from core.render.rendering import Rendering
 from core.render.text import printable
@@ -18,6 +19,14 @@ from core.render.values import known_locale, readable, show_moment, show_number,
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 FLUSH_AT = 1 << 16
+NARROW = 360
+_DARK = "(prefers-color-scheme: dark)"
+# (when it is shown, theme, width) of the pictures beside the plain one: dark, and for telephones.
+PICTURES: tuple[tuple[str, ThemeName, int], ...] = (
+    (f"screen and (max-width: 640px) and {_DARK}", "dark", NARROW),
+    ("screen and (max-width: 640px)", "light", NARROW),
+    (f"screen and {_DARK}", "dark", WIDTH),
+)
 _FIXED = frozenset({CellType.DATE, CellType.DATETIME, CellType.BOOLEAN})
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur", "ps", "ckb", "yi"})
 
@@ -160,15 +169,20 @@ def _cell(
 
 def _chart(rendering: Rendering, chart: Chart) -> Iterator[str]:
     locale = rendering.document.locale
+    sources = []
     try:
-        light, dark = (_inlined(svg(chart, theme=theme, locale=locale)) for theme in ("light", "dark"))
+        # The first that fits is shown; on paper none of the dark ones does.
+        for media, theme, width in PICTURES:
+            picture = _inlined(svg(chart, theme=theme, locale=locale, width=width))
+            sources.append(f'<source media="{media}" srcset="{picture}">')
+        plain = _inlined(svg(chart, locale=locale))
     except ChartsNotInstalled as error:
         rendering.leave_out(f"{chart.title}: {error}")
         yield _notice(f"{chart.title}: {error}")
         return
     yield (
-        f'<figure class="part"><picture><source media="(prefers-color-scheme: dark) and (not print)" srcset="{dark}">'
-        f'<img src="{light}" alt="{_text(chart.description)}"></picture></figure>\n'
+        f'<figure class="part"><picture>{"".join(sources)}<img src="{plain}" alt="{_text(chart.description)}">'
+        "</picture></figure>\n"
     )
 
 

@@ -209,7 +209,7 @@ class TestHtml:
     def test_says_that_rows_are_missing(self) -> None:
         text = rendered("html", document_of([TEXT], [["a"], ["b"]], limit=1))[0].decode()
 
-        assert "Only the first 1 rows are in this file; there are more." in text
+        assert "Only the first row is in this file; there are more." in text
         assert "1 row · incomplete" in text
 
 

@@ -1,0 +1,1 @@
+"""A format of files that another app adds."""
