@@ -19,7 +19,7 @@ from core.tenancy.context import system_context
 
 
 def notifications_of(actor: Actor) -> QuerySet[Notification]:
-    """The actor's own in this company, the newest first."""
+    """The actor's own in this company, the newest first: ids are ordered by time."""
     found: QuerySet[Notification] = Notification.objects.filter(recipient_id=actor.user_id).order_by("-pk")
     return found
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django_filters import FilterSet
+from pydantic import BaseModel, ConfigDict
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,31 +17,39 @@ from rest_framework.response import Response
 from core.delivery import operations, queries
 from core.delivery.kinds import CHANNELS, NOTIFICATION_KINDS
 from core.delivery.models import Notification
-from core.kernel.errors import Fault, Invalid, NotFound
+from core.rest.filtered_lists import FilteredListView
+from core.rest.filters import BooleanFilter, ChoiceFilter
 from core.rest.schema import documented
 from core.rest.serializers import StrictSerializer
 from core.rest.views import MEMBER, ApiView
 
-PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
-PATH = "/api/v1/notifications/"
+
+class NotificationDocument(BaseModel):
+    """`entity` and `entity_id` name the record it is about; empty and null where there is none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID
+    kind: str
+    title: str
+    body: str
+    entity: str
+    entity_id: UUID | None
+    created_at: datetime
+    read_at: datetime | None
 
 
-class NotificationOutput(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    kind = serializers.CharField()
-    title = serializers.CharField()
-    body = serializers.CharField()
-    entity = serializers.CharField(
-        source="entity_type", help_text="The kind of record it is about, or empty."
+def as_document(item: Notification) -> NotificationDocument:
+    return NotificationDocument(
+        id=item.pk,
+        kind=item.kind,
+        title=item.title,
+        body=item.body,
+        entity=item.entity_type,
+        entity_id=item.entity_id,
+        created_at=item.created_at,
+        read_at=item.read_at,
     )
-    entity_id = serializers.UUIDField(allow_null=True)
-    created_at = serializers.DateTimeField()
-    read_at = serializers.DateTimeField(allow_null=True)
-
-
-class NotificationPageOutput(serializers.Serializer[Any]):
-    results = NotificationOutput(many=True)
-    next = serializers.CharField(allow_null=True, help_text="The address of the next page.")
 
 
 class UnreadCountOutput(serializers.Serializer[Any]):
@@ -61,10 +74,6 @@ class PreferencesOutput(serializers.Serializer[Any]):
 
 class PreferencesInput(StrictSerializer):
     channels = serializers.DictField(child=serializers.ListField(child=serializers.CharField(max_length=16)))
-
-
-def _kind() -> dict[str, Any]:
-    return {"type": "string", "enum": list(NOTIFICATION_KINDS.names()), "description": "Only this kind."}
 
 
 def _preferences() -> dict[str, Any]:
@@ -92,70 +101,29 @@ def _preferences() -> dict[str, Any]:
     }
 
 
-_LIST_QUERY: dict[str, Any] = {
-    "unread": {"type": "boolean", "description": "Only those that are unread, or only those that are read."},
-    "kind": _kind,
-    "before": {"type": "string", "format": "uuid", "description": "Those older than this one."},
-    "page_size": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
-}
+class NotificationFilters(FilterSet):
+    unread = BooleanFilter(
+        "read_at__isnull", label="Only those that are unread, or only those that are read."
+    )
+    kind = ChoiceFilter(
+        choices=lambda: [(kind.name, kind.label) for kind in NOTIFICATION_KINDS], label="Only this kind."
+    )
 
 
-class NotificationsView(ApiView):
+class NotificationsView(FilteredListView):
     """The caller's notifications, the newest first."""
 
-    verbs = {"get": MEMBER}
+    filterset_class = NotificationFilters
+    # Ids are ordered by time, so that one index finds them and walks them.
+    orderings = {"created_at": "id"}
+    default_ordering = "-created_at"
+    document = NotificationDocument
 
-    @documented(response=NotificationPageOutput, query=_LIST_QUERY, summary="List your notifications")
-    def get(self, request: Request) -> Response:
-        asked = _read_query(request)
-        rows = queries.notifications_of(self.actor)
-        if asked["unread"] is not None:
-            rows = rows.filter(read_at__isnull=asked["unread"])
-        if asked["kind"]:
-            rows = rows.filter(kind=asked["kind"])
-        if asked["before"]:
-            rows = rows.filter(pk__lt=asked["before"])
-        size = asked["page_size"]
-        found = list(rows[: size + 1])
-        following = None
-        if len(found) > size:
-            query = request.query_params.copy()
-            query["before"] = str(found[size - 1].pk)
-            following = request.build_absolute_uri(f"{PATH}?{query.urlencode()}")
-        return Response({"results": NotificationOutput(found[:size], many=True).data, "next": following})
+    def rows(self) -> QuerySet[Notification]:
+        return queries.notifications_of(self.actor)
 
-
-def _read_query(request: Request) -> dict[str, Any]:
-    """Raises: Invalid with every fault."""
-    given, faults = request.query_params, []
-    unread = given.get("unread")
-    if unread not in (None, "true", "false"):
-        faults.append(Fault("unread", "not_a_boolean", "true or false is expected."))
-    kind = given.get("kind")
-    if kind is not None and kind not in NOTIFICATION_KINDS:
-        faults.append(Fault("kind", "not_a_choice", "There is no such kind of notification."))
-    before = given.get("before")
-    if before is not None and _uuid(before) is None:
-        faults.append(Fault("before", "not_an_id", "An id is expected."))
-    size = given.get("page_size", str(PAGE_SIZE))
-    is_size = size.isascii() and size.isdigit() and len(size) <= 4 and 1 <= int(size) <= MAX_PAGE_SIZE
-    if not is_size:
-        faults.append(Fault("page_size", "out_of_range", f"1 to {MAX_PAGE_SIZE} are possible."))
-    if faults:
-        raise Invalid(faults=faults)
-    return {
-        "unread": None if unread is None else unread == "true",
-        "kind": kind,
-        "before": _uuid(before) if before else None,
-        "page_size": int(size),
-    }
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    def documents(self, rows: Sequence[Notification]) -> list[NotificationDocument]:
+        return [as_document(item) for item in rows]
 
 
 class UnreadCountView(ApiView):
@@ -183,13 +151,10 @@ class ReadView(ApiView):
 
     verbs = {"post": MEMBER}
 
-    @documented(response=NotificationOutput, summary="Mark a notification as read")
-    def post(self, request: Request, notification_id: str) -> Response:
-        known = _uuid(notification_id)
-        if known is None:
-            raise NotFound()
-        read: Notification = operations.mark_read(actor=self.actor, notification_id=known, now=self.now)
-        return Response(NotificationOutput(read).data)
+    @documented(response=NotificationDocument, summary="Mark a notification as read")
+    def post(self, request: Request, notification_id: UUID) -> Response:
+        read = operations.mark_read(actor=self.actor, notification_id=notification_id, now=self.now)
+        return Response(as_document(read).model_dump(mode="json"))
 
 
 class PreferencesView(ApiView):
