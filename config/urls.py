@@ -1,4 +1,4 @@
-"""Every URL: the API's routes come from each app's `urls.py`, the back office from the admin site."""
+"""Every URL: the API's routes come from each app's `urls.py` and the registry, the back office from the admin site."""
 
 from importlib import import_module
 
@@ -9,18 +9,15 @@ from django.views import defaults
 
 from core.apps import modules_named
 from core.rest import problems
-from core.rest.routing import EntityRouter, RoutesByFirstWord
+from core.rest.routing import RoutesByFirstWord, entity_routes
 
-router = EntityRouter()
-api = []
 # This module is one of those found, and gathers the others.
-app_urls = [import_module(name) for name in modules_named("urls") if name != __name__]
-for urls in app_urls:
-    urls.routes(router)
-    api += urls.urlpatterns
+_modules = [import_module(name) for name in modules_named("urls") if name != __name__]
+_routes = [route for module in _modules for route in module.urlpatterns]
+_viewsets = [viewset for module in _modules for viewset in getattr(module, "viewsets", ())]
 
 urlpatterns = [
-    RoutesByFirstWord("api/v1/", [*api, *router.urls]),
+    RoutesByFirstWord("api/v1/", [*_routes, *entity_routes(_routes, _viewsets)]),
     path("admin/", admin.site.urls),
 ]
 

@@ -18,7 +18,7 @@ from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.forms import ActionForm, Control, choice_select, password_input, text_input
 from core.backoffice.guided import guided_page
 from core.backoffice.permissions import permission_control
-from core.backoffice.record_pages import Action
+from core.backoffice.record_pages import ActionLink
 from core.backoffice.writing import actor_of
 from core.identity.models import ApiKey, Person, Role
 from core.identity.operations import create_api_key, rotate_api_key, set_member_password
@@ -59,13 +59,15 @@ class PersonAdmin(EntityAdmin):
     def extra_urls(self, named: Any) -> list[Any]:
         return [named("<uuid:record_id>/password/", self.password_view, "set_password")]
 
-    def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
+    def record_actions(self, request: HttpRequest, record: Any) -> list[ActionLink]:
         if not self.has_change_permission(request):
             return []
         if record.pk == actor_of(request).user_id:
-            return [Action("Change password", reverse("admin:own_password"), "password")]
+            return [ActionLink("Change password", reverse("admin:own_password"), "password")]
         return [
-            Action("Set password", reverse("admin:core_person_set_password", args=[record.pk]), "password")
+            ActionLink(
+                "Set password", reverse("admin:core_person_set_password", args=[record.pk]), "password"
+            )
         ]
 
     def password_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
@@ -155,11 +157,11 @@ class ApiKeyAdmin(EntityAdmin):
     def extra_urls(self, named: Any) -> list[Any]:
         return [named("<uuid:record_id>/rotate/", self.rotate_view, "rotate")]
 
-    def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
+    def record_actions(self, request: HttpRequest, record: Any) -> list[ActionLink]:
         ended = record.revoked_at or (record.expires_at and record.expires_at <= timezone.now())
         if ended or not self.has_change_permission(request):
             return []
-        return [Action("Rotate", reverse("admin:core_apikey_rotate", args=[record.pk]), "autorenew")]
+        return [ActionLink("Rotate", reverse("admin:core_apikey_rotate", args=[record.pk]), "autorenew")]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from core.access import EntityView, view
+from core.access.writing import write
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.forms import ActionForm, choice_select
 from core.backoffice.home import PANELS, Line, Panel
@@ -26,7 +27,6 @@ from core.entities import Entity, entities
 from core.kernel.errors import DomainError, Forbidden
 from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
-from core.rest import bulk
 from core.tenancy.actors import Actor
 from data_import import queries
 from data_import.error_report import write_error_report
@@ -282,7 +282,7 @@ class ImportJobAdmin(EntityAdmin):
         stored = settings_of(job).model_dump(mode="json")
         checked = read_settings({**stored, **given}).model_dump(mode="json")
         row = {"id": job.pk, **{name: checked[name] for name in SETTING_NAMES if name in given}}
-        bulk.run(self.view_of(request), "update", [row], timezone.now()).raise_if_refused()
+        write(self.view_of(request), "update", [row], now=timezone.now()).raise_if_refused()
         fresh = ImportJob.objects.get(pk=job.pk)
         jobs.start_job(actor=actor_of(request), job=fresh, now=timezone.now(), dry_run=True)
 

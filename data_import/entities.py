@@ -19,6 +19,8 @@ IMPORT_TEMPLATE = register(
     Entity(
         name="import_template",
         plural="import_templates",
+        served_at="data-import/templates",
+        description="Settings of imports, kept under a name.",
         model_label="data_import.ImportTemplate",
         facts=(
             fact("name", key=True, meaning="name", search="A"),
@@ -31,6 +33,7 @@ IMPORT_TEMPLATE = register(
             create=templates.create_import_templates,
             update=templates.update_import_templates,
             delete=templates.delete_import_templates,
+            check=templates.check_template,
         ),
         ordering="name",
     )
@@ -40,6 +43,8 @@ IMPORT_JOB = register(
     Entity(
         name="import_job",
         plural="import_jobs",
+        served_at="data-import/jobs",
+        description="Imports: upload a file, look at what it is, plan, start, watch, and see what failed and why.",
         model_label="data_import.ImportJob",
         facts=(
             fact("owner", meaning="owner", read_only=True),

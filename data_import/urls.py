@@ -6,9 +6,8 @@ from typing import Any
 
 from django.urls import path
 
-from core.rest.routing import EntityRouter
 from data_import.staged_rows import StagedRowsView
-from data_import.views import ImportJobViewSet, ImportTemplateViewSet
+from data_import.views import ImportJobViewSet
 
 _JOB = "data-import/jobs/<str:pk>/"
 
@@ -31,8 +30,3 @@ urlpatterns: list[object] = [
     _route(f"{_JOB}errors.csv", "errors-file", get="errors"),
     _route(f"{_JOB}progress/", "progress", get="progress"),
 ]
-
-
-def routes(router: EntityRouter) -> None:
-    """Add this app's viewsets."""
-    router.add(ImportTemplateViewSet, "data-import/templates")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, QueryDict
@@ -70,24 +69,6 @@ def _form(request: Request) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping | QueryDict) else {}
 
 
-class ImportTemplateViewSet(EntityViewSet):
-    """Settings of imports, kept under a name."""
-
-    entity_name = "import_template"
-
-    def _run(self, operation: str, rows: Sequence[dict[str, Any]]) -> Any:
-        if operation in ("create", "update"):
-            for row in rows:
-                self._check(row)
-        return super()._run(operation, rows)
-
-    def _check(self, row: Mapping[str, Any]) -> None:
-        given = {name: row[name] for name in SETTING_NAMES if row.get(name) is not None}
-        read_settings(given)
-        if "entity_type" in row and entities.find(row["entity_type"]) is None:
-            raise Invalid(faults=[Fault("entity_type", "not_a_choice", "There is no such entity.")])
-
-
 class ImportJobViewSet(EntityViewSet):
     """Imports: upload a file, look at what it is, plan, start, watch, and see what failed and why."""
 
@@ -109,12 +90,6 @@ class ImportJobViewSet(EntityViewSet):
             "progress",
         ):
             super().check_right()
-
-    def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
-        answer = super().answer_with(record_id, status=status)
-        if status == 201:
-            answer["Location"] = self.request.build_absolute_uri(f"{PATH}/jobs/{record_id}/")
-        return answer
 
     # --- making -----------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from core.access import EntityView
 from core.access.modes import Mode
+from core.access.writing import MAX_ROWS, write
 from core.backoffice.forms import ActionForm, search_select, text_input
 from core.backoffice.values import name_of, slim
 from core.changes import Outcome
 from core.entities.kinds import MAX_TAG_LENGTH
 from core.kernel.errors import DomainError, Invalid
 from core.kernel.transactions import savepoint
-from core.rest import bulk
 
 if TYPE_CHECKING:
     from core.backoffice.entity_admin import EntityAdmin
@@ -114,10 +114,10 @@ def _run(
     if form.is_bound and form.is_valid():
         try:
             wanted = rows(form)
-            if len(wanted) > bulk.MAX_OPERATIONS:
-                raise Invalid(f"At most {bulk.MAX_OPERATIONS} records go at once.")
+            if len(wanted) > MAX_ROWS:
+                raise Invalid(f"At most {MAX_ROWS} records go at once.")
             with savepoint():
-                outcome = bulk.run(seen, operation, wanted, timezone.now(), all_or_none=False)
+                outcome = write(seen, operation, wanted, now=timezone.now(), all_or_none=False)
         except DomainError as refusal:
             form.show_faults(refusal, {"owner": "owner_id", "tags": "tag"})
         else:

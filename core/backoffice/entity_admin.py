@@ -4,6 +4,7 @@ and every write goes through the entity's operations."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -13,20 +14,22 @@ from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminAutocompleteWidget
 
 from core.access import EntityView
+from core.access.actions import can_perform
 from core.access.modes import Mode
 from core.backoffice import bulk_actions, record_pages
 from core.backoffice.forms import Control, EntityForm, form_class
+from core.backoffice.guided import Guide, action_page
 from core.backoffice.history import last_change_by_others, read_history
 from core.backoffice.inlines import EntityInline
 from core.backoffice.lists import PAGE_SIZE, CappedPaginator, EntityChangeList
 from core.backoffice.values import Shown, attach_names, name_of, slim, title_fields
 from core.backoffice.writing import OperationAdmin
-from core.entities import Field
+from core.entities import Field, actions_of
 from core.entities.computed import with_computed
 from core.entities.kinds import Kind
 from core.kernel.errors import DomainError, NotFound, Stale
@@ -68,6 +71,8 @@ class EntityAdmin(OperationAdmin):
     groups: ClassVar[Sequence[tuple[str, Sequence[str]]]] = ()
     # What makes the control of a field whose kind does not say enough.
     controls: ClassVar[Mapping[str, Control]] = {}
+    # What the pages of declared actions show beyond what the actions declare, by the action's name.
+    guides: ClassVar[Mapping[str, Guide]] = {}
     # Records of other kinds edited with this one.
     lines: ClassVar[Sequence[type[EntityInline]]] = ()
     # What stands at the top of the record page; empty: what the list shows.
@@ -265,6 +270,12 @@ class EntityAdmin(OperationAdmin):
 
         return [
             named("<uuid:record_id>/", self.record_view, "record"),
+            *(
+                named(
+                    f"<uuid:record_id>/{action.path}/", partial(action_page, self, action=action), action.name
+                )
+                for action in actions_of(self.entity.name)
+            ),
             *self.extra_urls(named),
             *super().get_urls(),
         ]
@@ -285,9 +296,27 @@ class EntityAdmin(OperationAdmin):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "backoffice/record.html", context)
 
-    def record_actions(self, request: HttpRequest, record: Any) -> list[record_pages.Action]:
-        """Guided actions that this record offers now."""
-        return []
+    def record_actions(self, request: HttpRequest, record: Any) -> list[record_pages.ActionLink]:
+        """The declared actions that this record offers now to this person, the first one most visibly."""
+        seen = self.view_of(request)
+        offered = [
+            action
+            for action in actions_of(self.entity.name)
+            if can_perform(seen, action) and action.is_offered(record)
+        ]
+        return [
+            record_pages.ActionLink(
+                action.label,
+                self.action_url(action.name, record),
+                self.guides.get(action.name, Guide()).icon,
+                is_main=place == 0,
+            )
+            for place, action in enumerate(offered)
+        ]
+
+    def action_url(self, name: str, record: Any) -> str:
+        meta = self.model._meta
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_{name}", args=[record.pk])
 
     def timeline(self, request: HttpRequest, record: Any) -> list[record_pages.Event]:
         """What happened around the record, newest first."""

@@ -12,13 +12,13 @@ from django.utils import timezone
 from unfold.admin import TabularInline
 
 from core.access import EntityView, view
+from core.access.writing import write
 from core.backoffice.forms import EntityForm, form_class
 from core.backoffice.values import Shown, slim
 from core.backoffice.writing import actor_of
 from core.changes.refusals import refusal as refusal_of
 from core.entities.registry import entity_of_model
 from core.kernel.errors import DomainError
-from core.rest import bulk
 
 MAX_LINES = 200
 _OPERATIONS = ("delete", "update", "create")
@@ -60,7 +60,7 @@ class LinesFormSet(BaseInlineFormSet):
             rows = list(self._rows(operation))
             if not rows:
                 continue
-            outcome = bulk.run(self.view, operation, [row for _, row in rows], timezone.now())
+            outcome = write(self.view, operation, [row for _, row in rows], now=timezone.now())
             for place, faults in outcome.refused.items():
                 refused[rows[place][0]] = refusal_of({0: faults})
         return refused

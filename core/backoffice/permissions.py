@@ -10,7 +10,7 @@ from django import forms
 from django.contrib.admin import site
 
 from core.backoffice.forms import Read
-from core.entities import Entity, Field, entities
+from core.entities import ACTIONS, Action, Entity, Field, entities
 from core.identity.rights import EVERYTHING, PERMISSION_WORDS
 from core.tenancy.actors import VERBS, Actor
 
@@ -61,6 +61,7 @@ class PermissionMatrix(forms.Widget):
             for word in sorted(PERMISSION_WORDS.names(), key=lambda word: word != EVERYTHING)
             if word not in VERBS
         ]
+        beyond += [(action.word, _only(action), action.word in held) for action in ACTIONS]
         shown |= {word for word, *_ in beyond}
         beyond += [(word, word, True) for word in sorted(held - shown)]
         context["widget"] |= {
@@ -70,6 +71,11 @@ class PermissionMatrix(forms.Widget):
             "everything": EVERYTHING,
         }
         return context
+
+
+def _only(action: Action) -> str:
+    noun = entities[action.entity].noun_plural
+    return f"{action.label} {noun}, for those who may not {action.verb} them"
 
 
 class PermissionField(Read):

@@ -48,8 +48,8 @@ SYSTEM_GROUP = (
 
 
 @dataclass(frozen=True)
-class Action:
-    """A guided action: a page that asks, and does it by an operation. `post` acts at once."""
+class ActionLink:
+    """The button that leads to the guided page of an action."""
 
     label: str
     url: str

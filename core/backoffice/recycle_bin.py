@@ -13,11 +13,11 @@ from django.utils.html import format_html
 
 from core.access import view
 from core.access.deleted import list_deleted
+from core.access.writing import write_one
 from core.backoffice.values import names_of, record_url
 from core.entities import Entity, entities
-from core.kernel.errors import DomainError
+from core.kernel.errors import DomainError, NotFound
 from core.kernel.transactions import savepoint
-from core.rest import bulk
 from core.tenancy.actors import Actor
 
 PAGE_SIZE = 100
@@ -69,13 +69,14 @@ def restore(request: HttpRequest) -> HttpResponse:
         raise Http404
     seen = view(name, request.actor)  # type: ignore[attr-defined]
     seen.require("delete")
-    record = seen.get(record_id, seen.bin().only("pk"))
     try:
         with savepoint():
-            bulk.run(seen, "restore", [{"id": record.pk}], timezone.now()).raise_if_refused()
+            restored = write_one(seen, "restore", record_id, now=timezone.now())
+    except NotFound:
+        raise
     except DomainError as refusal:
         messages.error(request, "; ".join(fault.detail for fault in refusal.faults) or refusal.detail)
     else:
-        url = record_url(seen.entity, record.pk)
+        url = record_url(seen.entity, restored)
         messages.success(request, format_html('The {} is <a href="{}">back</a>.', seen.entity.noun, url))
     return HttpResponseRedirect(reverse("admin:recycle_bin"))

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 from core.access import EntityView, view
+from core.access.writing import write
 from core.backoffice.forms import EntityForm
 from core.backoffice.values import name_of, record_url, slim
 from core.entities import Entity, entities
@@ -22,7 +23,6 @@ from core.entities.kinds import BadValue, Kind
 from core.entities.registry import entity_of_model
 from core.kernel.errors import DomainError
 from core.kernel.transactions import savepoint
-from core.rest import bulk
 from core.tenancy.actors import Actor
 
 
@@ -32,7 +32,7 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 class OperationAdmin(ModelAdmin):
-    """An admin whose every write is a call of `entity.writes`; refusals become errors of the form."""
+    """An admin whose writes go through `core.access.writing`; refusals become errors of the form."""
 
     removal: ClassVar[tuple[str, str]]
 
@@ -44,10 +44,10 @@ class OperationAdmin(ModelAdmin):
 
     def view_of(self, request: HttpRequest) -> EntityView:
         """The entity as the person of this request sees it; one for the request."""
-        known: dict[str, EntityView] = request.__dict__.setdefault("entity_views", {})
-        if self.entity.name not in known:
-            known[self.entity.name] = view(self.entity, actor_of(request))
-        return known[self.entity.name]
+        views: dict[str, EntityView] = request.__dict__.setdefault("entity_views", {})
+        if self.entity.name not in views:
+            views[self.entity.name] = view(self.entity, actor_of(request))
+        return views[self.entity.name]
 
     def record_url(self, record_id: UUID | str) -> str:
         return record_url(self.entity, record_id)
@@ -65,7 +65,7 @@ class OperationAdmin(ModelAdmin):
             with savepoint():
                 return super().changeform_view(request, object_id, form_url, extra_context)
         except DomainError as refusal:
-            # Once more, to show the form with what the operation said.
+            # Show the form again with what the operation refused.
             if not hasattr(request, "refused_lines"):
                 request.refusal = refusal  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
@@ -97,7 +97,7 @@ class OperationAdmin(ModelAdmin):
 
     def write(self, request: HttpRequest, operation: str, rows: Sequence[Mapping[str, Any]]) -> list[UUID]:
         """Rows through the entity's operation, all or none. Raises: DomainError."""
-        outcome = bulk.run(self.view_of(request), operation, [dict(row) for row in rows], timezone.now())
+        outcome = write(self.view_of(request), operation, rows, now=timezone.now())
         outcome.raise_if_refused()
         return [outcome.ids[place] for place in sorted(outcome.ids)]
 

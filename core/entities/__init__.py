@@ -5,12 +5,14 @@ field (its kind, that it is personal data, that people search it), never which f
 field that plays a known part (`owner`, `amount`, `stage`).
 """
 
+from core.entities.actions import ACTIONS, Action, actions_of, argument, register_action
 from core.entities.registry import (
     BASE_FACTS,
     RECORD_FACTS,
     RECORD_INTERNAL,
     Entity,
     Field,
+    Nested,
     Writes,
     entities,
     fact,
@@ -19,14 +21,20 @@ from core.entities.registry import (
 )
 
 __all__ = [
+    "ACTIONS",
     "BASE_FACTS",
     "RECORD_FACTS",
     "RECORD_INTERNAL",
+    "Action",
     "Entity",
     "Field",
+    "Nested",
     "Writes",
+    "actions_of",
+    "argument",
     "entities",
     "fact",
     "get_entity",
     "register",
+    "register_action",
 ]

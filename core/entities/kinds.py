@@ -297,3 +297,18 @@ KINDS: dict[Kind, KindType] = {
     Kind.TAGS: KindType(_tags, _tags_text, HELD, "text[]"),
     Kind.JSON: KindType(_json, _no_text_form, NULLNESS, "jsonb", to_json=Fragment),
 }
+
+
+def read_value(field: Field, sent: Any) -> Any:
+    """A decoded JSON value as the field's value, null and blank included.
+
+    Raises: BadValue.
+    """
+    if sent is None:
+        if field.nullable:
+            return None
+        raise BadValue("null", "This field cannot be null.")
+    value = field.type.from_json(field, sent)
+    if field.required and isinstance(value, str) and not value.strip():
+        raise BadValue("required", "This field cannot be blank.")
+    return value

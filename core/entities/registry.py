@@ -120,6 +120,9 @@ class Writes:
     update: Callable[..., Any] | None = None
     delete: Callable[..., Any] | None = None
     restore: Callable[..., Any] | None = None
+    # Judges the values of one row that is created or changed, before any is written: content of JSON columns that their
+    # kind does not check. Raises: Invalid.
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 # Every company's row has these, set by the system.
@@ -144,6 +147,18 @@ RECORD_INTERNAL = frozenset({"custom_fields", "deleted_at", "deleted_by"})
 
 
 @dataclass(frozen=True)
+class Nested:
+    """A list of an entity below one parent: `/{parents}/{id}/{path}/`.
+
+    `parent` is the entity's relation to it. `with_records`: each record has its address there, too.
+    """
+
+    parent: str
+    path: str
+    with_records: bool = False
+
+
+@dataclass(frozen=True)
 class Entity:
     """What is true of a kind of record. `facts` name every column of the model that is not `internal`."""
 
@@ -153,6 +168,14 @@ class Entity:
     facts: tuple[Fact, ...]
     internal: frozenset[str] = frozenset()
     writes: Writes = Writes()
+    # What the records are, in a sentence or two: the API's document shows it.
+    description: str = ""
+    # Where its list stands below `/api/v1/`, when that is not the plural.
+    served_at: str = ""
+    # Where it is also listed: below the records of its parents.
+    nested: tuple[Nested, ...] = ()
+    # Fields that a PUT leaves alone when they are not sent; the owner always is.
+    put_keeps: frozenset[str] = frozenset()
     # Fields that together name a record to people.
     title: tuple[str, ...] = ("name",)
     ordering: str = "-created_at"
@@ -166,6 +189,11 @@ class Entity:
     @cached_property
     def model(self) -> type[models.Model]:
         return apps.get_model(self.model_label)
+
+    @property
+    def class_name(self) -> str:
+        """The name in CamelCase, for what is made of the entity: components of the API's document, viewsets."""
+        return "".join(part.capitalize() for part in self.name.split("_"))
 
     @property
     def table(self) -> str:
@@ -206,8 +234,8 @@ class Entity:
 
     @cached_property
     def path(self) -> str:
-        """The plural as it stands in URLs."""
-        return self.plural.replace("_", "-")
+        """Where its list stands below `/api/v1/`."""
+        return self.served_at or self.plural.replace("_", "-")
 
 
 entities: Registry[Entity] = Registry("entity")

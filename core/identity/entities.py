@@ -8,6 +8,7 @@ USER = register(
     Entity(
         name="user",
         plural="users",
+        description="The members of the company.",
         model_label="core.Person",
         facts=(
             fact("email", pii=True, key=True, search="A", required=True),
@@ -30,6 +31,7 @@ ROLE = register(
     Entity(
         name="role",
         plural="roles",
+        description="What members may do.",
         model_label="core.Role",
         facts=(
             fact("name", key=True, meaning="name"),
@@ -46,6 +48,7 @@ API_KEY = register(
     Entity(
         name="api_key",
         plural="api_keys",
+        description="Keys for machines. Deleting one revokes it.",
         model_label="core.ApiKey",
         facts=(
             fact("name", meaning="name"),

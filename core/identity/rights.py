@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.entities import entities
+from core.entities import ACTIONS, Action, entities
 from core.kernel.registry import Registry
 from core.tenancy.actors import VERBS, Rights
 
@@ -36,15 +36,33 @@ BUILTIN_ROLES = (
 
 
 def is_permission(word: str) -> bool:
-    """Whether `word` means anything: a permission word, or `verb:entity`."""
+    """Whether `word` means anything: a permission word, `verb:entity`, or the word of a declared action."""
     verb, _, entity = word.partition(":")
-    return word in PERMISSION_WORDS or (verb in VERBS and entity in entities)
+    return word in PERMISSION_WORDS or (verb in VERBS and entity in entities) or _action(word) is not None
+
+
+def permission_words() -> list[str]:
+    """Every word a role may hold."""
+    return [
+        *PERMISSION_WORDS.names(),
+        *(f"{verb}:{entity.name}" for entity in entities for verb in VERBS),
+        *(action.word for action in ACTIONS),
+    ]
+
+
+def _action(word: str) -> Action | None:
+    """The declared action that `word` allows and nothing else, such as `win:deal`."""
+    name, _, entity = word.partition(":")
+    return ACTIONS.find(f"{entity}.{name}")
 
 
 def covers(held: Iterable[str], word: str) -> bool:
-    """Whether who holds `held` may do what `word` allows."""
+    """Whether whoever holds `held` may do what `word` allows. The right of an action's verb includes the action."""
     words = frozenset(held)
-    return EVERYTHING in words or word in words or (":" in word and word.partition(":")[0] in words)
+    if EVERYTHING in words or word in words or (":" in word and word.partition(":")[0] in words):
+        return True
+    action = _action(word)
+    return action is not None and covers(words, f"{action.verb}:{action.entity}")
 
 
 def is_within(rights: Rights, permissions: Iterable[str], record_scope: str) -> bool:

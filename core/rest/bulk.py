@@ -6,7 +6,7 @@ One statement for each kind of operation, whatever the number of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,11 @@ from uuid import UUID
 from django.http import HttpResponse
 
 from core.access import EntityView
-from core.changes import Outcome, Rows
+from core.access.writing import MAX_ROWS, write
 from core.changes.rows import EXPECTED_VERSION
 from core.kernel.errors import DomainError, Fault, Invalid, NotFound, TooLarge, as_object
 from core.rest import problems
 
-MAX_OPERATIONS = 1_000
 OPERATIONS = ("create", "update", "delete")
 SUCCESS = {"create": 201, "update": 200, "delete": 204}
 STATUS_BY_CODE = {"not_found": 404, "stale": 412, "forbidden": 403, "conflict": 409, "locked": 423}
@@ -40,19 +39,6 @@ class _Item:
         if self.faults:
             return STATUS_BY_CODE.get(self.faults[0].code, 400)
         return SUCCESS[self.op]
-
-
-def run(
-    view: EntityView, operation: str, rows: Sequence[dict[str, Any]], now: datetime, all_or_none: bool = True
-) -> Outcome:
-    """Rows through the entity's operation. Needs a transaction."""
-    write = getattr(view.entity.writes, operation)
-    if write is None:
-        raise NotImplementedError(f"{view.entity.name} has no operation {operation}")
-    outcome: Outcome = write(
-        actor=view.actor, rows=Rows.of(view.entity.model, rows), now=now, all_or_none=all_or_none
-    )
-    return outcome
 
 
 def answer(view: EntityView, document: Any, now: datetime) -> HttpResponse:
@@ -93,11 +79,11 @@ def _read(document: Any) -> tuple[bool, list[Any]]:
         faults.append(Fault("operations", "required", "A list of operations is expected."))
     if faults or not isinstance(operations, list):
         raise Invalid(faults=faults)
-    if len(operations) > MAX_OPERATIONS:
+    if len(operations) > MAX_ROWS:
         raise TooLarge(
-            f"At most {MAX_OPERATIONS} operations go in one request.",
+            f"At most {MAX_ROWS} operations go in one request.",
             code="too_many_operations",
-            limit=MAX_OPERATIONS,
+            limit=MAX_ROWS,
         )
     return bool(atomic), operations
 
@@ -159,7 +145,7 @@ def _refuse_unseen(view: EntityView, items: list[_Item]) -> None:
 
 
 def _write(view: EntityView, op: str, chosen: list[_Item], now: datetime, atomic: bool) -> None:
-    outcome = run(view, op, [item.row for item in chosen], now, all_or_none=atomic)
+    outcome = write(view, op, [item.row for item in chosen], now=now, all_or_none=atomic)
     for place, item in enumerate(chosen):
         if place in outcome.refused:
             item.faults = outcome.refused[place]

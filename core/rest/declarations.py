@@ -5,6 +5,7 @@ The OpenAPI document is made of it, and `ApiView` refuses parameters and bodies 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from rest_framework.serializers import Serializer
 
-from core.entities import Entity
+from core.entities import Action, Entity
 
 JSON = "application/json"
 # What every answer that is a record, or many, lets a client ask for.
@@ -41,12 +42,21 @@ class EntityShape:
     below: str = ""
 
 
+@dataclass(frozen=True)
+class ActionShape:
+    """What a declared action takes (`Input`) or answers (`Output`)."""
+
+    action: Action
+    suffix: str
+
+
 Shape = (
     type[BaseModel]
     | type[Serializer[Any]]
     | Mapping[str, Any]
     | Callable[[], Mapping[str, Any]]
     | EntityShape
+    | ActionShape
     | Content
     | None
 )
@@ -126,7 +136,7 @@ def standard(entity: Entity, action: str) -> Operation | None:
     """What `EntityViewSet` itself serves as `action`."""
     name = entity.name
     one, many = entity.noun, entity.noun_plural
-    article = "an" if one[:1] in "aeio" else "a"
+    article = _article(one)
     of = record(name)
 
     def sent(suffix: str) -> EntityShape:
@@ -190,3 +200,37 @@ def standard(entity: Entity, action: str) -> Operation | None:
         ),
     }
     return operations.get(action)
+
+
+def performing(action: Action) -> Operation:
+    """What the route of a declared action serves."""
+    answers_record = not action.output
+    return Operation(
+        request=ActionShape(action, "Input"),
+        response=record(action.entity) if answers_record else ActionShape(action, "Output"),
+        summary=first_sentence(action.description),
+        optional_body=not action.needs_input,
+        shaped=answers_record,
+        versioned=True,
+    )
+
+
+def created_below(entity: Entity, relation: str, parent: Entity) -> Operation:
+    """What a nested list serves as `create`."""
+    return Operation(
+        request=created(entity.name, below=relation),
+        response=record(entity.name),
+        status=201,
+        summary=f"Add {_article(entity.noun)} {entity.noun} to the {parent.noun}",
+        shaped=True,
+    )
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a docstring or description, without its full stop."""
+    paragraph = " ".join(text.strip().split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s|;\s", paragraph)[0].rstrip(".;")
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1] in "aeio" else "a"

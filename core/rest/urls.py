@@ -10,7 +10,6 @@ from core.rest.jobs import CancelJobView, JobsView, JobView, RetryJobView
 from core.rest.metadata import EntitiesView, EntityMetadataView, FieldsView
 from core.rest.monitoring import HealthView
 from core.rest.recycle_bin import RecycleBinView
-from core.rest.routing import EntityRouter
 from core.rest.schema.views import DocsView, SchemaView
 
 urlpatterns = [
@@ -29,6 +28,4 @@ urlpatterns = [
     *delivery.urlpatterns,
 ]
 
-
-def routes(router: EntityRouter) -> None:
-    accounts.routes(router)
+viewsets = accounts.viewsets

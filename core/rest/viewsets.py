@@ -1,9 +1,14 @@
-"""`EntityViewSet`: all of contract 00 for one entity. A subclass says which, and adds actions."""
+"""`EntityViewSet`: lists, records, writes and declared actions of one entity over HTTP.
+
+Most entities need no viewset of their own: `viewset_of` makes theirs from the registry. A viewset of an app subclasses
+`EntityViewSet` where its entity differs. Writes go through `core.access.writing`, actions through `core.access.actions`;
+`?fields`, `?expand`, filters and paging are in `core.rest.listing`, a stale version is found by `core.changes.writes`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
@@ -15,16 +20,14 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
 
-from core.access import EntityView, view
+from core.access import EntityView, actions, view
 from core.access.output import Document, Output
-from core.changes import Outcome
-from core.changes.rows import EXPECTED_VERSION
-from core.entities import Entity, Field, entities
+from core.access.writing import write, write_one
+from core.entities import Action, Entity, Field, Nested, actions_of, entities
 from core.entities.kinds import Kind
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
-from core.kernel.ids import uuid7
 from core.rest import bulk, idempotency
-from core.rest.declarations import SHAPE_PARAMETERS, Operation, standard
+from core.rest.declarations import SHAPE_PARAMETERS, Operation, created_below, performing, standard
 from core.rest.listing import Pairs, read_list_query, read_shape, render_page
 from core.rest.views import ApiView
 
@@ -48,24 +51,23 @@ def etag_of(version: int) -> str:
     return f'"{version}"'
 
 
-def read_if_match(request: Request, version: int | None = None) -> int | None:
-    """The version that If-Match demands, or else the body's `version`. Raises: Invalid when they differ."""
+def read_if_match(request: Request) -> int | None:
+    """The version that If-Match demands. Raises: Invalid for what is no ETag of ours."""
     header = request.META.get("HTTP_IF_MATCH")
     if header is None or header.strip() == "*":
-        return version
+        return None
     match = _ETAG.match(header.strip())
     if match is None:
         raise Invalid('If-Match takes the ETag you read, such as "3".', code="bad_if_match")
-    demanded = int(match[1])
-    if version is not None and version != demanded:
-        raise Invalid("If-Match and the body's version differ.", code="bad_if_match")
-    return demanded
+    return int(match[1])
 
 
 class EntityViewSet(ViewSetMixin, ApiView):
     """Lists, reads and writes one entity through its view and its operations."""
 
     entity_name: ClassVar[str]
+    # The actions declared for the entity, by the handler that performs them.
+    declared_actions: ClassVar[Mapping[str, Action]] = {}
     # Right by action, beside the usual ones: name -> verb on this entity.
     action_verbs: ClassVar[Mapping[str, str]] = {}
     lookup_field = "pk"
@@ -81,6 +83,9 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     @classmethod
     def declared(cls, name: str) -> Operation | None:
+        action = cls.declared_actions.get(name)
+        if action is not None:
+            return performing(action)
         return super().declared(name) or standard(entities[cls.entity_name], name)
 
     @property
@@ -88,12 +93,19 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return [(name, value) for name, values in self.request.query_params.lists() for value in values]
 
     def check_right(self) -> None:
+        action = self.declared_actions.get(self.action)
+        if action is not None:
+            actions.require_right(self.view, action)
+            return
         verb = self.required_verb()
         if verb is None:
             raise Forbidden("No right has been declared for this.")
         self.view.require(verb)
 
     def required_verb(self) -> str | None:
+        action = self.declared_actions.get(self.action)
+        if action is not None:
+            return action.verb
         return self.action_verbs.get(self.action) or VERBS.get(self.action)
 
     def records(self) -> QuerySet[Any]:
@@ -117,35 +129,29 @@ class EntityViewSet(ViewSetMixin, ApiView):
     # --- writing ------------------------------------------------------------------------------------------------
 
     def create(self, request: Request, **kwargs: Any) -> HttpResponse:
-        values = self.view.read_input(request.data, partial=False)
-        return self._create(values)
+        return self._create(self.view.read_input(request.data, partial=False))
 
     def update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         """PUT: the whole record; what is not sent goes back to its default."""
         values = self.view.read_input(request.data, partial=False, operation="update")
+        kept = self.entity.put_keeps | ({self.entity.owner.name} if self.entity.owner else set())
         defaults = {
             name: _blank(field)
             for name, field in self.view.fields.items()
-            if not field.read_only and name not in values and name not in self.put_keeps
+            if not field.read_only and name not in values and name not in kept
         }
         return self._change(pk, defaults | values)
-
-    # Fields that a PUT leaves alone when they are not sent.
-    put_keeps: ClassVar[frozenset[str]] = frozenset({"owner"})
 
     def partial_update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         return self._change(pk, self.view.read_input(request.data, partial=True, operation="update"))
 
     def destroy(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
-        record = self.view.get(pk, self.records().only("pk"))
-        self._run("delete", [self._expecting({"id": record.pk})]).raise_if_refused()
+        self._write_one("delete", pk)
         return HttpResponse(status=204)
 
     def restore(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         """Back from the recycle bin."""
-        record = self.view.get(pk, self.view.bin().only("pk"))
-        self._run("restore", [self._expecting({"id": record.pk})]).raise_if_refused()
-        return self.answer_with(record.pk)
+        return self.answer_with(self._write_one("restore", pk))
 
     def by_external_id(self, request: Request, source: str, external_id: str, **kwargs: Any) -> HttpResponse:
         """PUT: create or update by the id another system knows the record by."""
@@ -161,23 +167,37 @@ class EntityViewSet(ViewSetMixin, ApiView):
             lock = f"{self.actor.company_id}:{self.entity.name}:{source}:{external_id}"
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
         manager: Any = self.entity.model._default_manager
-        known = (
+        record = (
             manager.filter(**keys)
             .only("pk", *(["deleted_at"] if self.entity.is_soft_deleted else []))
             .first()
         )
-        if known is None:
+        if record is None:
             self.view.require("create")
             values = self.view.read_input({**document, **keys}, partial=False)
             return self._create(values)
-        if self.entity.is_soft_deleted and known.deleted_at is not None:
+        if self.entity.is_soft_deleted and record.deleted_at is not None:
             raise Conflict("The record with this external id is in the recycle bin.", code="in_recycle_bin")
         return self._change(
-            str(known.pk), self.view.read_input({**document, **keys}, partial=True, operation="update")
+            str(record.pk), self.view.read_input({**document, **keys}, partial=True, operation="update")
         )
 
     def bulk(self, request: Request, **kwargs: Any) -> HttpResponse:
         return bulk.answer(self.view, request.data, self.now)
+
+    def perform(self, action: Action, pk: str) -> HttpResponse:
+        """Perform a declared action on one record: the record as it is then, or the action's own output."""
+        performed = actions.perform(
+            self.view,
+            action.name,
+            pk,
+            self.request.data,
+            now=self.now,
+            expected_version=read_if_match(self.request),
+        )
+        if performed.output is None:
+            return self.answer_with(performed.record_id)
+        return HttpResponse(orjson.dumps(performed.output, default=str), content_type=JSON)
 
     # --- shared steps -------------------------------------------------------------------------------------------
 
@@ -207,26 +227,22 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return idempotency.META_NAME not in self.request.META
 
     def _create(self, values: dict[str, Any]) -> HttpResponse:
-        record_id = uuid7()
-        with self._shape().reading(record_id, ("version",), last=self._may_end) as read:
-            made = self._run("create", [{**values, "id": record_id}]).one
-            if made == record_id:
-                return self._shown(record_id, read(), 201)
-        # Somebody whom another company knows already has an id.
-        return self.answer_with(made, status=201)
+        return self.answer_with(write(self.view, "create", [values], now=self.now).one, status=201)
 
     def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
-        record = self.view.get(pk, self.records().only("pk"))
-        self._run("update", [self._expecting({**values, "id": record.pk})]).raise_if_refused()
-        return self.answer_with(record.pk)
+        return self.answer_with(self._write_one("update", pk, values))
 
-    def _expecting(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with the version that If-Match demands."""
-        version = read_if_match(self.request, row.get(EXPECTED_VERSION))
-        return row if version is None else {**row, EXPECTED_VERSION: version}
-
-    def _run(self, operation: str, rows: Sequence[dict[str, Any]]) -> Outcome:
-        return bulk.run(self.view, operation, rows, self.now)
+    def _write_one(self, verb: str, pk: str, values: Mapping[str, Any] | None = None) -> UUID:
+        narrowed = type(self).records is not EntityViewSet.records
+        return write_one(
+            self.view,
+            verb,
+            pk,
+            values,
+            now=self.now,
+            expected_version=read_if_match(self.request),
+            among=self.records() if narrowed else None,
+        )
 
 
 def _blank(field: Field) -> Any:
@@ -239,3 +255,99 @@ def _blank(field: Field) -> Any:
     if field.kind is Kind.JSON:
         return {}
     return "" if field.type.is_text else None
+
+
+class NestedViewSet(EntityViewSet):
+    """The records of one parent, which the path names."""
+
+    # The relation to the parent, and the entity it leads to.
+    parent_field: ClassVar[str]
+    parent_name: ClassVar[str]
+
+    @classmethod
+    def declared(cls, name: str) -> Operation | None:
+        if name == "create":
+            return created_below(entities[cls.entity_name], cls.parent_field, entities[cls.parent_name])
+        return super().declared(name)
+
+    @cached_property
+    def parent_id(self) -> UUID:
+        parents = view(self.parent_name, self.actor)
+        parent_id: UUID = parents.get(self.kwargs["parent_pk"], parents.records().only("pk")).pk
+        return parent_id
+
+    def check_right(self) -> None:
+        super().check_right()
+        view(self.parent_name, self.actor).require("read")
+
+    def records(self) -> QuerySet[Any]:
+        return super().records().filter(**{self.parent_field: self.parent_id})
+
+    def create(self, request: Request, **kwargs: Any) -> HttpResponse:
+        document = request.data
+        if isinstance(document, Mapping):
+            parent = str(self.parent_id)
+            if document.get(self.parent_field, parent) != parent:
+                raise Invalid(
+                    faults=[Fault(self.parent_field, "differs_from_path", "The path names another record.")]
+                )
+            document = {**document, self.parent_field: parent}
+        return self._create(self.view.read_input(document, partial=False))
+
+
+# --- made from the registry ----------------------------------------------------------------------------------------
+
+
+def viewset_of(entity: Entity) -> type[EntityViewSet]:
+    """The viewset of an entity whose app brings none."""
+    return type(
+        f"{entity.class_name}ViewSet",
+        (EntityViewSet,),
+        {"entity_name": entity.name, "__doc__": entity.description, "__module__": __name__},
+    )
+
+
+def nested_viewset_of(entity: Entity, nested: Nested) -> type[NestedViewSet]:
+    """The viewset of an entity's list below one parent."""
+    parent = entities[entity.fields[nested.parent].to]
+    return type(
+        f"{entity.class_name}Of{parent.class_name}ViewSet",
+        (NestedViewSet,),
+        {
+            "entity_name": entity.name,
+            "parent_field": nested.parent,
+            "parent_name": parent.name,
+            "__doc__": f"{entity.label_plural} of one {parent.noun}.",
+            "__module__": __name__,
+        },
+    )
+
+
+def with_actions(viewset: type[EntityViewSet]) -> type[EntityViewSet]:
+    """The viewset with a handler for each declared action of its entity."""
+    declared = {handler_name(action): action for action in actions_of(viewset.entity_name)}
+    if not declared:
+        return viewset
+    handlers: dict[str, Any] = {name: _handler(name, action) for name, action in declared.items()}
+    return type(
+        viewset.__name__,
+        (viewset,),
+        {
+            **handlers,
+            "declared_actions": declared,
+            "__doc__": viewset.__doc__,
+            "__module__": viewset.__module__,
+        },
+    )
+
+
+def handler_name(action: Action) -> str:
+    return f"perform_{action.name}"
+
+
+def _handler(name: str, action: Action) -> Callable[..., HttpResponse]:
+    def handle(self: EntityViewSet, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
+        return self.perform(action, pk)
+
+    handle.__name__, handle.__doc__ = name, action.description
+    return handle

@@ -1,41 +1,21 @@
-"""Guided actions on leads and deals: the bodies of the API's actions as forms."""
+"""Choices, texts and icons for the pages of actions on leads and deals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
-
-from django import forms
-from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
 from core.access import view
+from core.access.actions import Performed
 from core.backoffice.entity_admin import EntityAdmin
-from core.backoffice.forms import choice_select, search_select, text_input
-from core.backoffice.guided import guided_page
+from core.backoffice.guided import Choices, Guide
 from core.backoffice.values import record_url
-from core.backoffice.writing import actor_of
 from core.entities import entities
-from core.kernel.errors import Forbidden
 from core.tenancy.actors import Actor
-from crm import operations
 from crm.models import LostReason, PipelineStage
-from crm.serializers import ConvertInput, DisqualifyInput, LoseInput, MoveInput, ReopenInput
 
 
-def _begin(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> tuple[Actor, Any]:
-    """Raises: Forbidden, Http404."""
-    if not admin.has_change_permission(request):
-        raise Forbidden()
-    return actor_of(request), admin.get_record(request, str(record_id))
-
-
-def _optional(label: str, widget: forms.Widget, help_text: str = "") -> forms.CharField:
-    # Whether something must be said is the operation's to decide.
-    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text)
-
-
-def _stages(actor: Actor, pipeline_id: UUID, *kinds: str) -> list[tuple[str, str]]:
+def _stages_in(actor: Actor, pipeline_id: Any, *kinds: str) -> list[tuple[str, str]]:
     stages = view("pipeline_stage", actor).records().filter(pipeline=pipeline_id, is_active=True)
     if kinds:
         stages = stages.filter(stage_type__in=kinds)
@@ -45,84 +25,62 @@ def _stages(actor: Actor, pipeline_id: UUID, *kinds: str) -> list[tuple[str, str
     ]
 
 
-def _reasons(actor: Actor, applies_to: str) -> list[tuple[str, str]]:
-    reasons = view("lost_reason", actor).records().filter(is_active=True, applies_to=applies_to)
-    return [
-        ("", "—"),
-        *((str(item.pk), item.name) for item in reasons.order_by("order", "name").only("pk", "name")),
-    ]
+def _first_stages(actor: Actor, lead: Any) -> list[tuple[str, str]]:
+    pipelines = view("pipeline", actor).records().filter(is_default=True)
+    default = pipelines.values_list("pk", flat=True).first()
+    return [("", "First stage"), *(_stages_in(actor, default, "open") if default else [])]
 
 
-# --- leads ---------------------------------------------------------------------------------------------------------
+def _other_stages(actor: Actor, deal: Any) -> list[tuple[str, str]]:
+    return [item for item in _stages_in(actor, deal.pipeline_id) if item[0] != str(deal.stage_id)]
 
 
-def convert(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """A lead becomes an account, a contact and a deal."""
-    actor, lead = _begin(admin, request, record_id)
+def _stages_to_reopen(actor: Actor, deal: Any) -> list[tuple[str, str]]:
+    return [("", "The one it was closed from"), *_stages_in(actor, deal.pipeline_id, "open")]
 
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        if not filled.get("create_deal"):
-            filled = {"create_deal": False} | {
-                name: filled[name] for name in ("account", "contact") if name in filled
-            }
-        body = ConvertInput.read(filled)
-        options = operations.ConversionOptions(
-            account_id=body.get("account"),
-            contact_id=body.get("contact"),
-            create_deal=body["create_deal"],
-            deal_name=body.get("deal_name", ""),
-            deal_amount=body.get("deal_amount"),
-            close_date=body.get("close_date"),
-            stage_id=body.get("stage"),
-        )
-        made = operations.convert_lead(
-            actor=actor,
-            lead_id=lead.pk,
-            now=timezone.now(),
-            options=options,
-            expected_version=lead.version,
-        )
-        target, target_id = next(
-            (name, found)
-            for name, found in (
-                ("deal", made.deal_id),
-                ("account", made.account_id),
-                ("contact", made.contact_id),
-                ("lead", made.lead_id),
-            )
-            if found is not None
-        )
-        said = "The lead had been converted before." if made.repeated else "The lead was converted."
-        return record_url(entities[target], target_id), said
 
-    default = view("pipeline", actor).records().filter(is_default=True).values_list("pk", flat=True).first()
-    stages = _stages(actor, default, "open") if default else []
-    return guided_page(
-        admin,
-        request,
-        lead,
-        title=f"Convert {lead}",
-        submit_label="Convert",
-        lead_in="An account and a contact are linked where they are known, else made; activities, tasks and notes "
-        "come along.",
-        fields={
-            "account": _optional(
-                "Account",
-                search_select("account", actor),
-                "Empty: the one of the same name or web domain, else a new one.",
-            ),
-            "contact": _optional(
-                "Contact",
-                search_select("contact", actor),
-                "Empty: the one with the same e-mail address, else a new one.",
-            ),
-            "create_deal": forms.BooleanField(label="Open a deal", required=False, initial=True),
-            "deal_name": _optional("Name of the deal", text_input()),
-            "deal_amount": _optional("Amount", text_input(inputmode="decimal")),
-            "close_date": _optional("Expected close", text_input("date")),
-            "stage": _optional("Stage", choice_select([("", "First stage"), *stages])),
+def _reasons(applies_to: str) -> Choices:
+    def choices(actor: Actor, record: Any) -> list[tuple[str, str]]:
+        reasons = view("lost_reason", actor).records().filter(is_active=True, applies_to=applies_to)
+        found = reasons.order_by("order", "name").only("pk", "name")
+        return [("", "—"), *((str(item.pk), item.name) for item in found)]
+
+    return choices
+
+
+def _converted(admin: EntityAdmin, actor: Actor, lead: Any, performed: Performed, filled: Any) -> str:
+    repeated = (performed.output or {})["repeated"]
+    return "This lead has already been converted." if repeated else "The lead was converted."
+
+
+def _what_came_of_it(admin: EntityAdmin, performed: Performed) -> str:
+    made = performed.output or {}
+    target = next(name for name in ("deal", "account", "contact", "lead") if made[name] is not None)
+    return record_url(entities[target], made[target])
+
+
+def _moved(admin: EntityAdmin, actor: Actor, deal: Any, performed: Performed, filled: Any) -> str:
+    return f"The deal is in {PipelineStage.objects.only('name').get(pk=filled['stage']).name} now."
+
+
+def _lost(admin: EntityAdmin, actor: Actor, deal: Any, performed: Performed, filled: Any) -> str:
+    return f"The deal is lost: {LostReason.objects.only('name').get(pk=filled['lost_reason']).name}."
+
+
+LEAD_GUIDES: Mapping[str, Guide] = {
+    "convert": Guide(
+        icon="published_with_changes",
+        lead_in="An existing account and contact are linked, otherwise new ones are created. Activities, tasks and "
+        "notes move along.",
+        fields=("account", "contact", "create_deal", "deal_name", "deal_amount", "close_date", "stage"),
+        choices={"stage": _first_stages},
+        help_texts={
+            "account": "Empty: the one of the same name or web domain, else a new one.",
+            "contact": "Empty: the one with the same email address, else a new one.",
+            "deal_amount": "",
+            "close_date": "",
         },
-        initial={
+        initial=lambda lead: {
             "deal_name": lead.company_name or str(lead),
             "deal_amount": lead.estimated_value if lead.estimated_value is not None else "",
         },
@@ -133,166 +91,42 @@ def convert(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpRe
             "deal.stage": "stage",
             "account.name": "account",
         },
-        act=act,
-    )
-
-
-def qualify(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Make a lead qualified."""
-    actor, lead = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        operations.qualify_lead(
-            actor=actor, lead_id=lead.pk, now=timezone.now(), expected_version=lead.version
-        )
-        return admin.record_url(lead.pk), "The lead is qualified."
-
-    return guided_page(
-        admin, request, lead, title=f"Qualify {lead}", submit_label="Qualify", fields={}, act=act,
+        done=_converted,
+        target=_what_came_of_it,
+    ),
+    "qualify": Guide(
+        icon="verified",
         lead_in="The lead is worth pursuing; it can be converted next.",
-    )  # fmt: skip
+        done="The lead is qualified.",
+    ),
+    "disqualify": Guide(icon="block", choices={"reason": _reasons("lead")}, done="The lead is unqualified."),
+    "assign": Guide(icon="person_add", done="The lead has a new owner."),
+}
 
-
-def disqualify(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Turn a lead down, with a reason."""
-    actor, lead = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        body = DisqualifyInput.read(filled)
-        operations.disqualify_lead(
-            actor=actor,
-            lead_id=lead.pk,
-            now=timezone.now(),
-            reason_id=body.get("reason"),
-            status_reason=body.get("status_reason", ""),
-            expected_version=lead.version,
-        )
-        return admin.record_url(lead.pk), "The lead is unqualified."
-
-    return guided_page(
-        admin,
-        request,
-        lead,
-        title=f"Disqualify {lead}",
-        submit_label="Disqualify",
-        fields={
-            "reason": _optional("Reason", choice_select(_reasons(actor, "lead"))),
-            "status_reason": _optional("In words", text_input()),
-        },
-        act=act,
-    )
-
-
-# --- deals ---------------------------------------------------------------------------------------------------------
-
-
-def move(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Put a deal into another stage. What the stage requires is said at once."""
-    actor, deal = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        body = MoveInput.read(filled)
-        operations.move_deal(
-            actor=actor,
-            deal_id=deal.pk,
-            stage_id=body["stage"],
-            now=timezone.now(),
-            lost_reason_id=body.get("lost_reason"),
-            lost_notes=body.get("lost_notes"),
-            expected_version=deal.version,
-        ).raise_if_refused()
-        stage = PipelineStage.objects.only("name").get(pk=body["stage"])
-        return admin.record_url(deal.pk), f"The deal is in {stage.name} now."
-
-    stages = [item for item in _stages(actor, deal.pipeline_id) if item[0] != str(deal.stage_id)]
-    fields: dict[str, forms.Field] = {
-        "stage": forms.CharField(label="Stage", widget=choice_select(stages)),
-        "lost_reason": _optional(
-            "Reason", choice_select(_reasons(actor, "deal")), "Only when the deal is lost."
-        ),
-        "lost_notes": _optional("Notes", text_input(), "Only when the deal is lost."),
-    }
-    return guided_page(
-        admin,
-        request,
-        deal,
-        title=f"Move {deal}",
-        submit_label="Move",
-        fields=fields,
-        lead_in=f"The deal is in {deal.related_names.get('stage') or 'its stage'}.",
-        act=act,
-    )
-
-
-def win(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Close a deal as won."""
-    actor, deal = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        operations.win_deal(
-            actor=actor, deal_id=deal.pk, now=timezone.now(), expected_version=deal.version
-        ).raise_if_refused()
-        return admin.record_url(deal.pk), "Won!"
-
-    return guided_page(
-        admin, request, deal, title=f"Win {deal}", submit_label="Mark as won", fields={}, act=act,
+DEAL_GUIDES: Mapping[str, Guide] = {
+    "move": Guide(
+        icon="moving",
+        lead_in=lambda deal: f"The deal is in {deal.related_names.get('stage') or 'its stage'}.",
+        choices={"stage": _other_stages, "lost_reason": _reasons("deal")},
+        help_texts={"lost_notes": "Only when the deal is lost."},
+        done=_moved,
+    ),
+    "win": Guide(
+        icon="emoji_events",
+        submit_label="Mark as won",
         lead_in="The deal is closed as won.",
-    )  # fmt: skip
-
-
-def lose(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Close a deal as lost, with the reason."""
-    actor, deal = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        body = LoseInput.read(filled)
-        operations.lose_deal(
-            actor=actor,
-            deal_id=deal.pk,
-            lost_reason_id=body["lost_reason"],
-            lost_notes=body.get("lost_notes"),
-            now=timezone.now(),
-            expected_version=deal.version,
-        ).raise_if_refused()
-        reason = LostReason.objects.only("name").get(pk=body["lost_reason"])
-        return admin.record_url(deal.pk), f"The deal is lost: {reason.name}."
-
-    return guided_page(
-        admin,
-        request,
-        deal,
-        title=f"Lose {deal}",
+        done="Won!",
+    ),
+    "lose": Guide(
+        icon="thumb_down",
         submit_label="Mark as lost",
-        fields={
-            "lost_reason": _optional("Reason", choice_select(_reasons(actor, "deal"))),
-            "lost_notes": _optional("Notes", text_input()),
-        },
-        act=act,
-    )
-
-
-def reopen(admin: EntityAdmin, request: HttpRequest, record_id: UUID) -> HttpResponse:
-    """Open a closed deal again."""
-    actor, deal = _begin(admin, request, record_id)
-
-    def act(filled: dict[str, Any]) -> tuple[str, str]:
-        body = ReopenInput.read(filled)
-        operations.reopen_deal(
-            actor=actor,
-            deal_id=deal.pk,
-            now=timezone.now(),
-            stage_id=body.get("stage"),
-            expected_version=deal.version,
-        ).raise_if_refused()
-        return admin.record_url(deal.pk), "The deal is open again."
-
-    stages = _stages(actor, deal.pipeline_id, "open")
-    return guided_page(
-        admin,
-        request,
-        deal,
-        title=f"Reopen {deal}",
-        submit_label="Reopen",
-        fields={"stage": _optional("Stage", choice_select([("", "The one it was closed from"), *stages]))},
-        act=act,
-    )
+        choices={"lost_reason": _reasons("deal")},
+        done=_lost,
+    ),
+    "reopen": Guide(
+        icon="lock_open",
+        choices={"stage": _stages_to_reopen},
+        help_texts={"stage": ""},
+        done="The deal is open again.",
+    ),
+}

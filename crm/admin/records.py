@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest
 from django.utils import timezone
 
 from core.access import view
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.inlines import EntityInline
-from core.backoffice.record_pages import Action, Event, Step
+from core.backoffice.record_pages import Event, Step
 from core.backoffice.values import record_url, show_date
 from core.backoffice.writing import actor_of
-from crm.admin import guided
+from crm.admin.guided import DEAL_GUIDES, LEAD_GUIDES
 from crm.admin.timeline import events_around, in_order
 from crm.models import (
     Account,
@@ -38,14 +34,13 @@ from crm.models import (
     Tag,
     Task,
 )
-from crm.models.choices import LEAD_STATUS_TYPES, LeadStatus, LeadStatusType, TaskStatus
+from crm.models.choices import TaskStatus
 
 ADDRESS = ("street", "postal_code", "city", "state", "country")
 OPEN_TASKS = tuple(
     status.value for status in TaskStatus if status not in (TaskStatus.COMPLETED, TaskStatus.CANCELED)
 )
 STEPS_SHOWN = 5
-Page = Callable[[EntityAdmin, HttpRequest, UUID], HttpResponse]
 
 
 class RelatedAdmin(EntityAdmin):
@@ -53,14 +48,6 @@ class RelatedAdmin(EntityAdmin):
 
     # The field of activities, tasks and notes that points here.
     relation: ClassVar[str]
-    guided: ClassVar[Sequence[tuple[str, Page]]] = ()
-
-    def extra_urls(self, named: Any) -> list[Any]:
-        return [named(f"<uuid:record_id>/{name}/", partial(page, self), name) for name, page in self.guided]
-
-    def action_url(self, name: str, record: Any) -> str:
-        meta = self.model._meta
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_{name}", args=[record.pk])
 
     def timeline(self, request: HttpRequest, record: Any) -> list[Event]:
         around = events_around(actor_of(request), self.relation, record)
@@ -92,31 +79,14 @@ class LeadAdmin(RelatedAdmin):
     key_facts = ("company_name", "status", "rating", "estimated_value", "email", "owner")
     related = ("activity.lead", "task.lead", "note.lead")
     groups = (
-        ("Who", ("salutation", "first_name", "last_name", "title", "company_name", "email", "phone", "mobile", "website")),
+        ("Person", ("salutation", "first_name", "last_name", "title", "company_name", "email", "phone", "mobile", "website")),
         ("Qualification", ("status", "status_reason", "rating", "source", "source_detail", "estimated_value", "currency",
                            "budget_known", "authority_known", "need", "timeline", "owner", "tags")),
         ("Company", ("industry", "annual_revenue", "number_of_employees", *ADDRESS)),
         ("Consent", ("do_not_call", "email_opt_out")),
         ("Description", ("description",)),
     )  # fmt: skip
-    guided = (
-        ("convert", guided.convert),
-        ("qualify", guided.qualify),
-        ("disqualify", guided.disqualify),
-    )
-
-    def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
-        kind = LEAD_STATUS_TYPES[LeadStatus(record.status)]
-        if not self.has_change_permission(request) or kind is LeadStatusType.WON:
-            return []
-        offered = [
-            Action("Convert", self.action_url("convert", record), "published_with_changes", is_main=True)
-        ]
-        if record.status != LeadStatus.QUALIFIED:
-            offered.append(Action("Qualify", self.action_url("qualify", record), "verified"))
-        if kind is not LeadStatusType.LOST:
-            offered.append(Action("Disqualify", self.action_url("disqualify", record), "block"))
-        return offered
+    guides = LEAD_GUIDES
 
 
 @admin.register(Account)
@@ -178,8 +148,9 @@ class ContactAdmin(RelatedAdmin):
         "contact.reports_to",
     )
     groups = (
-        ("Who", ("salutation", "first_name", "last_name", "title", "department", "account", "reports_to", "owner", "tags")),
-        ("Reach", ("email", "phone", "mobile", "preferred_channel", "preferred_language", "do_not_call", "email_opt_out")),
+        ("Person", ("salutation", "first_name", "last_name", "title", "department", "account", "reports_to", "owner", "tags")),
+        ("Contact details", ("email", "phone", "mobile", "preferred_channel", "preferred_language", "do_not_call",
+                             "email_opt_out")),
         ("Mailing address", tuple(f"mailing_{part}" for part in ADDRESS)),
         ("About", ("lifecycle_stage", "lead_source", "birth_date", "description")),
     )  # fmt: skip
@@ -222,30 +193,14 @@ class DealAdmin(RelatedAdmin):
         ("Next step", ("next_step", "next_step_date", "competitor", "description")),
         ("Outcome", ("status", "closed_at", "lost_reason", "lost_notes")),
     )  # fmt: skip
-    guided = (
-        ("move", guided.move),
-        ("win", guided.win),
-        ("lose", guided.lose),
-        ("reopen", guided.reopen),
-    )
-
-    def record_actions(self, request: HttpRequest, record: Any) -> list[Action]:
-        if not self.has_change_permission(request):
-            return []
-        if record.status != "open":
-            return [Action("Reopen", self.action_url("reopen", record), "lock_open", is_main=True)]
-        return [
-            Action("Move", self.action_url("move", record), "moving", is_main=True),
-            Action("Win", self.action_url("win", record), "emoji_events"),
-            Action("Lose", self.action_url("lose", record), "thumb_down"),
-        ]
+    guides = DEAL_GUIDES
 
     def next_steps(self, request: HttpRequest, record: Any) -> list[Step]:
         steps = super().next_steps(request, record)
         if record.next_step and record.status == "open":
             due = record.next_step_date
-            said = f"by {show_date(due)}" if due else ""
-            steps.insert(0, Step(record.next_step, "", said, bool(due and due < timezone.localdate())))
+            when = f"by {show_date(due)}" if due else ""
+            steps.insert(0, Step(record.next_step, "", when, bool(due and due < timezone.localdate())))
         return steps
 
 

@@ -13,6 +13,7 @@ PRODUCT = register(
     Entity(
         name="product",
         plural="products",
+        description="What the company sells.",
         model_label="crm.Product",
         facts=(
             fact("name", meaning="name", key=True, search="A"),
@@ -51,6 +52,7 @@ TAG = register(
     Entity(
         name="tag",
         plural="tags",
+        description="The catalog of tags. Renaming one renames it on every record; deleting one takes it off.",
         model_label="crm.Tag",
         facts=(
             fact("name", meaning="name", key=True),
@@ -68,6 +70,7 @@ LOST_REASON = register(
     Entity(
         name="lost_reason",
         plural="lost_reasons",
+        description="Why deals are lost and leads turned down.",
         model_label="crm.LostReason",
         facts=(
             fact("name", meaning="name", key=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
+from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Nested, Writes, fact, register
 from core.entities.kinds import Kind
 from crm import operations
 from crm.entities.facts import became, changed_field
@@ -27,6 +27,9 @@ DEAL = register(
     Entity(
         name="deal",
         plural="deals",
+        description="Deals, also called opportunities.",
+        # A deal does not fall back to its first stage because a client left the stage out.
+        put_keeps=frozenset({"pipeline", "stage", "amount", "amount_source"}),
         model_label="crm.Deal",
         facts=(
             fact("name", meaning="name", search="A"),
@@ -101,6 +104,8 @@ DEAL_CONTACT = register(
     Entity(
         name="deal_contact",
         plural="deal_contacts",
+        description="Contacts of deals and the parts they play. A new primary one takes the place of the former.",
+        nested=(Nested("deal", "contacts", with_records=True),),
         model_label="crm.DealContact",
         facts=(
             fact("deal"),
@@ -126,6 +131,8 @@ DEAL_STAGE_HISTORY = register(
     Entity(
         name="deal_stage_history",
         plural="deal_stage_history",
+        description="The stages that deals went through.",
+        nested=(Nested("deal", "stage-history"),),
         model_label="crm.DealStageHistory",
         facts=(
             fact("deal", read_only=True),
@@ -157,6 +164,8 @@ DEAL_PRODUCT = register(
     Entity(
         name="deal_product",
         plural="deal_products",
+        description="Lines of deals. The amount of a deal is the sum of its lines.",
+        nested=(Nested("deal", "products", with_records=True),),
         model_label="crm.DealProduct",
         facts=(
             fact("deal"),

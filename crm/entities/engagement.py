@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
+from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Nested, Writes, fact, register
 from core.entities.kinds import Kind
 from crm import operations
 from crm.entities.facts import became, changed_field
@@ -17,6 +17,8 @@ ACTIVITY = register(
     Entity(
         name="activity",
         plural="activities",
+        description="Calls, emails, meetings and other touches.",
+        nested=(Nested("deal", "activities"),),
         model_label="crm.Activity",
         facts=(
             fact("type"),
@@ -54,6 +56,8 @@ ACTIVITY_PARTICIPANT = register(
     Entity(
         name="activity_participant",
         plural="activity_participants",
+        description="Who takes part in activities.",
+        nested=(Nested("activity", "participants", with_records=True),),
         model_label="crm.ActivityParticipant",
         facts=(
             fact("activity"),
@@ -86,6 +90,7 @@ TASK = register(
     Entity(
         name="task",
         plural="tasks",
+        description="Things to do.",
         model_label="crm.Task",
         facts=(
             fact("subject", meaning="name", search="A"),
@@ -126,6 +131,7 @@ NOTE = register(
     Entity(
         name="note",
         plural="notes",
+        description="Notes in Markdown.",
         model_label="crm.Note",
         facts=(
             fact("title", meaning="name", search="A"),

@@ -15,6 +15,7 @@ LEAD = register(
     Entity(
         name="lead",
         plural="leads",
+        description="People and companies that may become customers.",
         model_label="crm.Lead",
         facts=(
             fact("salutation"),

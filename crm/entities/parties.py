@@ -19,6 +19,7 @@ ACCOUNT = register(
     Entity(
         name="account",
         plural="accounts",
+        description="Organizations the company does business with.",
         model_label="crm.Account",
         facts=(
             fact("name", meaning="name", key=True, search="A"),
@@ -61,6 +62,7 @@ CONTACT = register(
     Entity(
         name="contact",
         plural="contacts",
+        description="People.",
         model_label="crm.Contact",
         facts=(
             fact("account", meaning="account"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from core.entities import Entity, Writes, fact, register
+from core.entities import Entity, Nested, Writes, fact, register
 from crm import operations
 
 PIPELINE = register(
     Entity(
         name="pipeline",
         plural="pipelines",
+        description="Ways of selling. A new pipeline comes with the default stages.",
         model_label="crm.Pipeline",
         facts=(
             fact("name", meaning="name", key=True),
@@ -32,6 +33,9 @@ PIPELINE_STAGE = register(
     Entity(
         name="pipeline_stage",
         plural="pipeline_stages",
+        description="Steps of pipelines.",
+        nested=(Nested("pipeline", "stages"),),
+        put_keeps=frozenset({"required_fields", "allowed_next"}),
         model_label="crm.PipelineStage",
         facts=(
             fact("pipeline"),

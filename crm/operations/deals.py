@@ -108,11 +108,11 @@ _RULES = (
         "The stage belongs to another pipeline.",
         "s.pipeline_id <> n.pipeline_id",
     ),
-    Rule("inactive", "stage", "This stage is not in use any more.", f"{_MOVED} AND NOT s.is_active"),
+    Rule("inactive", "stage", "This stage is no longer in use.", f"{_MOVED} AND NOT s.is_active"),
     Rule(
         "inactive",
         "pipeline",
-        "This pipeline is not in use any more.",
+        "This pipeline is no longer in use.",
         "n.pipeline_id IS DISTINCT FROM o.pipeline_id AND NOT p.is_active",
     ),
     *(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from core.changes import Outcome, Rows
+from core.access.writing import run_operation
+from core.changes import Rows
 from core.changes.rows import sql_types, to_json
-from core.entities import entities
 from core.entities.kinds import Kind
 from core.kernel.errors import DomainError, Fault
 from core.kernel.faultpoints import declare, fault
@@ -140,12 +139,10 @@ def _write(
 ) -> dict[int, tuple[Fault, ...]]:
     """Rows of a stretch of a batch through the entity's operation. A stretch that fails as a whole is halved until
     the row is found that does not fit."""
-    entity = entities[job.entity_type]
-    write: Any = getattr(entity.writes, action)
     rows = _rows(actor, job, plan, batch.number, action, span)
     try:
         with savepoint():
-            outcome: Outcome = write(actor=actor, rows=rows, now=now, all_or_none=False)
+            outcome = run_operation(plan.view, action, rows, now=now, all_or_none=False)
             if outcome.unchanged:
                 _note_unchanged(actor, job, sorted(outcome.unchanged))
             return dict(outcome.refused)

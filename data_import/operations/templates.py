@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from core.changes import Outcome, Rows, WriteSpec, erase, insert, update
+from core.entities import entities
+from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
 from data_import.models import ImportTemplate
+from data_import.schemas import SETTING_NAMES, read_settings
 
 _SPEC = WriteSpec(ImportTemplate)
 _REMOVAL = WriteSpec(
@@ -18,8 +23,15 @@ _REMOVAL = WriteSpec(
 )
 
 
+def check_template(values: Mapping[str, Any]) -> None:
+    """Raises: Invalid with every fault of the settings, or for an unknown entity."""
+    read_settings({name: values[name] for name in SETTING_NAMES if values.get(name) is not None})
+    if "entity_type" in values and entities.find(values["entity_type"]) is None:
+        raise Invalid(faults=[Fault("entity_type", "not_a_choice", "There is no such entity.")])
+
+
 def create_import_templates(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Keep settings under a name. Needs a transaction. Callers check their content (`schemas.read_settings`)."""
+    """Keep settings under a name. Needs a transaction. `check_template` has judged their content."""
     return insert(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
 
 

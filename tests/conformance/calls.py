@@ -13,11 +13,12 @@ from django.utils import timezone
 from core.access import view
 from core.delivery.models import Notification
 from core.delivery.operations import notify
-from core.entities import entities
+from core.entities import Action, entities
 from core.entities.kinds import Kind
 from core.identity.models import User
 from core.identity.operations.password_reset import make_reset_token
 from core.identity.operations.sessions import open_session
+from core.rest.schema.fields import example
 from core.rest.schema.views import openapi_document
 from core.tenancy.context import system_context
 from crm import operations as crm
@@ -45,6 +46,9 @@ def control(operation: Operation, made: Stock) -> Call:
     call = Call(operation, _path(operation, made))
     if operation.entity is not None and operation.action in _BODIES:
         return replace(call, body=_BODIES[operation.action](operation, made))
+    action = getattr(operation.view, "declared_actions", {}).get(operation.action)
+    if action is not None:
+        return replace(call, body=_required_input(action, made))
     if operation.takes_body:
         return replace(call, body=_documented_body(operation))
     return call
@@ -82,9 +86,9 @@ def new_document(operation: Operation, made: Stock) -> dict[str, Any]:
     if entity.name not in made.chosen:
         return {}
     document = made.document(entity)
-    parent = getattr(operation.view, "parent_name", "")
-    if parent in document:
-        document[parent] = str(made.record(parent))
+    relation = getattr(operation.view, "parent_field", "")
+    if relation in document:
+        document[relation] = str(made.record(operation.view.parent_name))  # type: ignore[attr-defined]
     return document
 
 
@@ -135,6 +139,15 @@ _BODIES: dict[str, Callable[[Operation, Stock], dict[str, Any]]] = {
     "by_external_id": _upsert,
     "bulk": _bulk,
 }
+
+
+def _required_input(action: Action, made: Stock) -> dict[str, Any]:
+    """What a declared action cannot do without: our main records, and examples of other values."""
+    return {
+        field.name: str(made.record(field.to)) if field.kind is Kind.RELATION else example(field)
+        for field in action.input
+        if field.required
+    }
 
 
 def _documented_body(operation: Operation) -> Any:

@@ -16,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from core.access import view
+from core.access.writing import write
 from core.changes import Outcome
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
@@ -25,7 +26,6 @@ from core.jobs.models import Job
 from core.kernel.errors import DomainError, Fault
 from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
-from core.rest import bulk
 from core.tenancy.actors import Actor
 from tests.worlds import World
 
@@ -72,7 +72,7 @@ class Stock:
         if entity.name not in self.chosen:
             _learn(self, entity, actor)
         rows = [view(entity, actor).read_input(self.document(entity), partial=False) for _ in range(count)]
-        outcome = bulk.run(view(entity, actor), "create", rows, timezone.now())
+        outcome = write(view(entity, actor), "create", rows, now=timezone.now())
         outcome.raise_if_refused()
         return list(outcome.ids.values())
 
@@ -237,7 +237,7 @@ def _faults(made: Stock, entity: Entity, actor: Actor) -> tuple[Fault, ...]:
         with savepoint():
             documents = [_document(made, entity, made.next()) for _ in range(2)]
             rows = [seen.read_input(document, partial=False) for document in documents]
-            outcome = bulk.run(seen, "create", rows, timezone.now())
+            outcome = write(seen, "create", rows, now=timezone.now())
             if not outcome.refused:
                 connection.check_constraints()
             raise _Undone(tuple(fault for faults in outcome.refused.values() for fault in faults))
@@ -254,7 +254,7 @@ class _Undone(Exception):
 
 
 def _run(seen: Any, operation: str, row: dict[str, Any]) -> Outcome:
-    outcome = bulk.run(seen, operation, [row], timezone.now())
+    outcome = write(seen, operation, [row], now=timezone.now())
     outcome.raise_if_refused()
     connection.check_constraints()
     return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
+from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Nested, Writes, fact, register
 from core.entities.kinds import Kind
 from tests.seams.operations import EQUIPMENT
 
@@ -11,6 +11,8 @@ register(
         name="equipment",
         plural="equipment",
         model_label="seams.Equipment",
+        description="Things that the company owns.",
+        nested=(Nested("part_of", "parts"),),
         facts=(
             fact("name", meaning="name", search="A"),
             fact("serial_number", key=True, search="B"),

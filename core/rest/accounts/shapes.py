@@ -6,7 +6,7 @@ from typing import Any
 
 from core.entities import get_entity
 from core.identity.operations.companies import COMPANY_SETTINGS, MAX_NAME
-from core.rest.schema.entities import permission_words
+from core.identity.rights import permission_words
 from core.rest.schema.fields import DATETIME, FILLED, VERSION, or_null
 
 

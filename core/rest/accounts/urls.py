@@ -3,7 +3,6 @@ from __future__ import annotations
 from django.urls import path
 
 from core.rest.accounts import views
-from core.rest.routing import EntityRouter
 
 urlpatterns = [
     path("auth/login/", views.LoginView.as_view(), name="auth-login"),
@@ -27,8 +26,4 @@ urlpatterns = [
     ),
 ]
 
-
-def routes(router: EntityRouter) -> None:
-    router.add(views.UserViewSet)
-    router.add(views.RoleViewSet)
-    router.add(views.ApiKeyViewSet)
+viewsets = (views.UserViewSet, views.ApiKeyViewSet)

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core.access.writing import agreed_version
 from core.delivery.operations import confirm_password_reset, request_password_reset
 from core.identity import operations, queries
 from core.identity.models import ApiKey, Company
@@ -176,7 +177,7 @@ class CompanyView(ApiView):
     @documented(request=company_input, response=CompanyOutput, versioned=True)
     def patch(self, request: Request) -> Response:
         changes = CompanyInput.read(request.data, partial=True)
-        expected = read_if_match(request, changes.pop("version", None))
+        expected = agreed_version(read_if_match(request), changes.pop("version", None))
         company = operations.update_company(
             self.actor, changes=changes, now=self.now, expected_version=expected
         )
@@ -200,12 +201,6 @@ class UserViewSet(EntityViewSet):
         body = SetPasswordInput.read(request.data)
         operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
         return HttpResponse(status=204)
-
-
-class RoleViewSet(EntityViewSet):
-    """What members may do."""
-
-    entity_name = "role"
 
 
 class ApiKeyViewSet(EntityViewSet):

@@ -16,9 +16,9 @@ from rest_framework.serializers import Serializer
 
 from core.access.view import GUARDED_ENTITIES, MANAGE_USERS
 from core.entities import entities
-from core.rest.declarations import Content, EntityShape, Operation, Shape
+from core.rest.declarations import ActionShape, Content, EntityShape, Operation, Shape, first_sentence
 from core.rest.schema.components import ETAG, LOCATION, Components, body
-from core.rest.schema.entities import list_parameters, shape, shape_parameters
+from core.rest.schema.entities import action_shape, list_parameters, shape, shape_parameters
 from core.rest.schema.fields import UUID, Schema
 from core.rest.schema.serializers import serializer_schema
 from core.rest.views import ApiView
@@ -89,7 +89,9 @@ class _Entry:
         }
         right = right_of(self.view)
         if right:
-            entry["description"] = f"Needs the right `{right}`."
+            action = getattr(self.view, "declared_actions", {}).get(self.action)
+            alternative = f" or `{action.word}`" if action is not None else ""
+            entry["description"] = f"Needs the right `{right}`{alternative}."
             entry["x-right"] = right
         parameters = [*self._path_parameters(), *self._query_parameters(), *self._header_parameters()]
         if parameters:
@@ -122,9 +124,7 @@ class _Entry:
 
     def _first_sentence(self) -> str:
         handler = getattr(self.view, self.action or self.verb)
-        text = handler.__doc__ or type(self.view).__doc__ or ""
-        paragraph = " ".join(text.strip().split("\n\n")[0].split())
-        sentence = re.split(r"(?<=[.!?])\s|;\s", paragraph)[0].rstrip(".;")
+        sentence = first_sentence(handler.__doc__ or type(self.view).__doc__ or "")
         if not sentence:
             warn(f"{self.verb} {self.path}: no summary, neither declared nor in a docstring")
         return sentence
@@ -186,6 +186,8 @@ class _Entry:
     def _schema(self, said: Shape, mode: JsonSchemaMode) -> Schema:
         if isinstance(said, EntityShape):
             return shape(self.components, said)
+        if isinstance(said, ActionShape):
+            return action_shape(self.components, said)
         if isinstance(said, type) and issubclass(said, BaseModel):
             return self.components.model(said, mode)
         if isinstance(said, Mapping):

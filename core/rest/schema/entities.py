@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from core.access.actions import body_fields
+from core.access.writing import MAX_ROWS
 from core.conditions.schema import MAX_NODES
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
-from core.identity.rights import PERMISSION_WORDS
-from core.rest.bulk import MAX_OPERATIONS
-from core.rest.declarations import EntityShape, record
+from core.identity.rights import permission_words
+from core.rest.declarations import ActionShape, EntityShape, record
 from core.rest.listing import MAX_ORDERING
 from core.rest.schema.components import Components
 from core.rest.schema.fields import VERSION, Schema, asked, example, or_null, shown, written
-from core.tenancy.actors import VERBS
 
 _REFERENCES = (Kind.RELATION, Kind.PERSON)
 _LINK: Schema = {"type": ["string", "null"], "format": "uri"}
 _PAGE = {"next": _LINK, "previous": _LINK}
-
-
-def component_name(entity: Entity) -> str:
-    return "".join(part.capitalize() for part in entity.name.split("_"))
 
 
 def writable(entity: Entity) -> list[Field]:
@@ -32,13 +28,31 @@ def writable(entity: Entity) -> list[Field]:
 def shape(components: Components, wanted: EntityShape) -> Schema:
     """A reference to a component of an entity: `""`, Input, Replacement, Patch, Upsert, Page, Filter or Bulk."""
     entity = entities[wanted.entity]
-    name = component_name(entity) + wanted.suffix
+    name = entity.class_name + wanted.suffix
     if wanted.below:
         name += f"Below{wanted.below.title().replace('_', '')}"
     if components.knows(name):
         return {"$ref": f"#/components/schemas/{name}"}
     schema = _BUILDERS[wanted.suffix](components, entity)
     return components.add(name, _without(schema, wanted.below) if wanted.below else schema)
+
+
+def action_shape(components: Components, wanted: ActionShape) -> Schema:
+    """A reference to the component of what a declared action takes or answers."""
+    action = wanted.action
+    name = f"{entities[action.entity].class_name}{''.join(map(str.capitalize, action.name.split('_')))}{wanted.suffix}"
+    if wanted.suffix == "Output":
+        properties = {field.name: shown(field) for field in action.output}
+        required = list(properties)
+    else:
+        properties = {field.name: written(field) for field in body_fields(action)}
+        required = [field.name for field in action.input if field.required]
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    if wanted.suffix == "Input" and required:
+        schema["examples"] = [{field.name: example(field) for field in action.input if field.required}]
+    return components.add(name, schema)
 
 
 def _without(schema: Schema, name: str) -> Schema:
@@ -57,7 +71,7 @@ def _record(components: Components, entity: Entity) -> Schema:
     properties = {name: shown(field) for name, field in entity.fields.items()}
     for name, field in entity.fields.items():
         if field.is_relation:
-            detail = f"#/components/schemas/{component_name(entities[field.to])}"
+            detail = f"#/components/schemas/{entities[field.to].class_name}"
             properties[f"{name}_detail"] = {
                 **or_null({"$ref": detail}),
                 "readOnly": True,
@@ -71,9 +85,9 @@ def _record(components: Components, entity: Entity) -> Schema:
         "examples": [_sample(entity, entity.fields.values())],
     }
     # Registered before what it refers to, which may refer back.
-    components.add(component_name(entity), answer)
+    components.add(entity.class_name, answer)
     for target in sorted({field.to for field in entity.fields.values() if field.is_relation}):
-        if not components.knows(component_name(entities[target])):
+        if not components.knows(entities[target].class_name):
             shape(components, record(target))
     return answer
 
@@ -84,11 +98,6 @@ def _sample(entity: Entity, fields: Iterable[Field]) -> dict[str, Any]:
         if name == entity.name and field_name in found:
             found[field_name] = words()[-1:]
     return found
-
-
-def permission_words() -> list[str]:
-    """Every word a role may hold."""
-    return [*PERMISSION_WORDS.names(), *(f"{verb}:{entity.name}" for entity in entities for verb in VERBS)]
 
 
 # Lists whose items are words of another registry.
@@ -188,7 +197,7 @@ def _filter(components: Components, entity: Entity) -> Schema:
 
 
 def _bulk(components: Components, entity: Entity) -> Schema:
-    name = component_name(entity)
+    name = entity.class_name
     fields = writable(entity)
     create = _document(entity, fields)
     update = _document(entity, fields, whole=False, versioned=True)
@@ -202,7 +211,7 @@ def _bulk(components: Components, entity: Entity) -> Schema:
         components.add(f"{name}BulkUpdate", update),
         components.schema("BulkDelete"),
     ]
-    limits = {"type": "array", "minItems": 1, "maxItems": MAX_OPERATIONS}
+    limits = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
     sample = {"op": "create", **_input_sample(entity, fields)[0]}
     return {
         "oneOf": [
@@ -259,7 +268,7 @@ def _names(name: str, allowed: list[str], description: str, most: int | None = N
 
 
 def shape_parameters(components: Components, entity: Entity) -> list[Schema]:
-    name = component_name(entity)
+    name = entity.class_name
     fields = _names("fields", list(entity.fields), "Only these fields.")
     found = [components.parameter(f"{name}Fields", fields)]
     relations = [name for name, field in entity.fields.items() if field.is_relation]
@@ -270,7 +279,7 @@ def shape_parameters(components: Components, entity: Entity) -> list[Schema]:
 
 
 def list_parameters(components: Components, entity: Entity) -> list[Schema]:
-    name = component_name(entity)
+    name = entity.class_name
     sortable = [
         f"{sign}{key}" for key, field in entity.fields.items() if field.sortable for sign in ("", "-")
     ]

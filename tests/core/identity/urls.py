@@ -4,12 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 
 import core.rest.urls
-from core.rest.routing import EntityRouter
+from core.rest.routing import entity_routes
 
-router = EntityRouter()
-core.rest.urls.routes(router)
+routes = [*core.rest.urls.urlpatterns, *entity_routes(core.rest.urls.urlpatterns, core.rest.urls.viewsets)]
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("api/v1/", include([*core.rest.urls.urlpatterns, *router.urls])),
+    path("api/v1/", include(routes)),
 ]

@@ -26,7 +26,6 @@ from core.kernel.errors import Invalid
 from core.rest.parsing import read_json
 from core.rest.schema import fields as schemas
 from core.rest.schema.components import SCHEMAS
-from core.rest.schema.entities import component_name
 from core.rest.schema.views import openapi_document
 from core.rest.views import ApiView
 from core.tenancy.actors import system_actor
@@ -217,7 +216,7 @@ class TestWrittenFields:
         for entity in entities:
             for suffix in ("", "Input", "Patch"):
                 document: Any = openapi_document()
-                component = document["components"]["schemas"].get(component_name(entity) + suffix)
+                component = document["components"]["schemas"].get(entity.class_name + suffix)
                 for example in (component or {}).get("examples", ()):
                     faults = [fault.message for fault in validator(component).iter_errors(example)]
                     assert not faults, f"{entity.name}{suffix}: {faults}"
@@ -230,7 +229,7 @@ class TestAnswers:
         answer = acme.client().get(f"/api/v1/{entities[name].path}/{query}")
 
         assert answer.status_code == 200
-        page = {"$ref": f"#/components/schemas/{component_name(entities[name])}Page"}
+        page = {"$ref": f"#/components/schemas/{entities[name].class_name}Page"}
         assert [fault.message for fault in validator(page).iter_errors(answer.json())] == []
 
     def test_that_refuse_are_problems(self, acme: World) -> None:
