@@ -36,7 +36,9 @@ class Change:
     new: dict[str, Any]
     actor_id: UUID | None
     source: str
+    # The log id of the change that caused this one, and how many such steps lie behind it (0: a person's own doing).
     cause: int | None
+    depth: int
     correlation_id: str
 
     @cached_property

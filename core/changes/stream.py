@@ -8,8 +8,9 @@ the consumer cannot digest is parked and tried again later.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
@@ -21,6 +22,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.utils import timezone
 
+from core.changes.causes import LoopDetected
 from core.changes.events import Change
 from core.changes.models import Consumer as Offset
 from core.changes.models import ParkedChange
@@ -28,8 +30,8 @@ from core.changes.waking import TASK, forget_wake, listening, wake_stream
 from core.kernel.faultpoints import declare, fault
 from core.kernel.registry import Registry
 from core.kernel.transactions import RETRIED_STATES, retried, savepoint, sql_state, unit_of_work
-from core.tenancy.actors import Actor
-from core.tenancy.context import Origin, company_context, system_context
+from core.tenancy.actors import Actor, system_actor
+from core.tenancy.context import Origin, actor_context, company_context, system_context
 
 __all__ = [
     "TASK",
@@ -63,11 +65,27 @@ _log = structlog.get_logger("atrium.stream")
 
 @dataclass(frozen=True)
 class Batch:
-    """Changes of one company in stream order; `actor` is the company's machinery, bound already."""
+    """Changes of one company in stream order.
+
+    `actor` is the company's machinery and is bound already. It is one step deeper than the deepest of the changes, and
+    has the change as its cause when there is only one; with several, bind each with `caused_by`.
+    """
 
     company_id: UUID
     actor: Actor
     changes: tuple[Change, ...]
+
+    @contextmanager
+    def caused_by(self, change: Change, actor: Actor | None = None) -> Iterator[Actor]:
+        """Bind an actor whose writes and jobs are logged as caused by `change`, one step deeper; gives that actor.
+
+        It is the company's machinery, or `actor` (whose rights a run has, for one). Writes at a depth beyond
+        `core.changes.causes.MAX_DEPTH` raise LoopDetected.
+        """
+        follower = replace(actor or self.actor, cause=change.log_id, depth=change.depth + 1)
+        origin = Origin(correlation_id=change.correlation_id)
+        with actor_context(follower, source="task", origin=origin):
+            yield follower
 
 
 Handler = Callable[[Batch], None]
@@ -122,7 +140,7 @@ def consumer(
 # --- reading ---------------------------------------------------------------------------------------------------
 
 _COLUMNS = """l.xid, l.id, l.at, l.company_id, l.action, l.entity_type, l.entity_id, l.changed_fields, l.old_values,
-  l.new_values, c.actor_id, c.source, c.cause, c.correlation_id"""
+  l.new_values, c.actor_id, c.source, c.cause, coalesce(c.depth, 0), c.correlation_id"""
 
 # What the consumer does not want is passed over without its values being read.
 _READ = f"""
@@ -232,6 +250,7 @@ def _change(row: Sequence[Any]) -> Change:
         actor_id,
         source,
         cause,
+        depth,
         correlation,
     ) = row
     return Change(
@@ -247,6 +266,7 @@ def _change(row: Sequence[Any]) -> Change:
         actor_id=actor_id,
         source=source or "",
         cause=cause,
+        depth=depth,
         correlation_id=correlation or "",
     )
 
@@ -286,9 +306,8 @@ def _tried(entry: ConsumerEntry, changes: tuple[Change, ...], *, park: bool = Fa
 
 def _call(entry: ConsumerEntry, changes: tuple[Change, ...]) -> None:
     company_id = changes[0].company_id
-    # A chain of causes is followed by its change; several have no one cause.
     cause = changes[0].log_id if len(changes) == 1 else None
-    actor = Actor(company_id, cause=cause)
+    actor = replace(system_actor(company_id), cause=cause, depth=1 + max(change.depth for change in changes))
     origin = Origin(correlation_id=changes[0].correlation_id)
     with savepoint(), company_context(company_id, actor=actor, source="task", origin=origin):
         fault("stream.before_call")
@@ -310,7 +329,14 @@ def _park(entry: ConsumerEntry, change: Change, error: Exception) -> None:
         cursor.execute(
             "INSERT INTO core_parkedchange (consumer_id, log_id, company_id, attempts, error, next_try_at, created_at) "
             "VALUES (%s, %s, %s, 1, %s, %s, now()) ON CONFLICT (consumer_id, log_id) DO NOTHING",
-            [entry.name, change.log_id, change.company_id, _text(error), timezone.now() + FIRST_PARKED_WAIT],
+            [
+                entry.name,
+                change.log_id,
+                change.company_id,
+                _text(error),
+                # A loop stays one: only `release` tries it again.
+                None if isinstance(error, LoopDetected) else timezone.now() + FIRST_PARKED_WAIT,
+            ],
         )
 
 
@@ -359,7 +385,7 @@ def _retry(parked: ParkedChange, now: datetime) -> bool:
             raise
         parked.attempts += 1
         parked.error = _text(error)
-        is_last = parked.attempts >= MAX_PARKED_ATTEMPTS
+        is_last = parked.attempts >= MAX_PARKED_ATTEMPTS or isinstance(error, LoopDetected)
         parked.next_try_at = None if is_last else now + FIRST_PARKED_WAIT * 2 ** (parked.attempts - 1)
         parked.save()
         return False

@@ -28,6 +28,8 @@ class Company(models.Model):
     settings = models.JSONField(default=dict, blank=True)
     # Grows with every change of roles, members or settings that decide rights; cached rights carry it.
     rights_version = models.BigIntegerField(default=1, editable=False)
+    # New with every change of what the company's gates demand; see `core.changes.gates`.
+    gates_version = models.UUIDField(null=True, editable=False)
     version = models.IntegerField(default=1, editable=False)
     created_at = models.DateTimeField(editable=False, db_default=Now())
     updated_at = models.DateTimeField(editable=False, db_default=Now())

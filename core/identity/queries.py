@@ -66,6 +66,14 @@ WHERE u.id = %(user)s::uuid AND u.is_active AND c.is_active AND own.is_active
 ORDER BY own.created_at, own.id"""
 
 
+_BY_MEMBER = f"""
+SELECT {_MEMBER}
+FROM core_user u
+JOIN core_company c ON c.id = %(company)s::uuid
+{_ROLE}
+WHERE u.id = %(user)s::uuid AND u.is_active"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     company_id: UUID | None
@@ -256,6 +264,21 @@ def list_actors_of_user(user_id: UUID) -> dict[str, Actor]:
                 member.company_id, user_id, member.membership_id, member.rights, zone=member.zone
             )
     return actors
+
+
+def find_actor(user_id: UUID, company_id: UUID) -> Actor | None:
+    """The person with their rights of this moment in the company, for work that runs in their name (a schedule, a run).
+
+    None for who is no active member of it, or where the person or the company is inactive.
+    """
+    with _across_companies("reading a person's rights"):
+        found = database().fetch_prepared(_BY_MEMBER, {"user": user_id, "company": company_id})
+    if not found:
+        return None
+    member = _Member(*found[0])
+    if not member.is_alive:
+        return None
+    return Actor(company_id, user_id, member.membership_id, member.rights, zone=member.zone)
 
 
 def get_company(actor: Actor) -> Company:

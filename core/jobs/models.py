@@ -57,6 +57,9 @@ class Job(CompanyIsolatedModel):
     problem = models.JSONField(null=True)
     closed_at = models.DateTimeField(null=True)
     correlation_id = models.CharField(max_length=128, blank=True, default="")
+    # Of whoever made the job, so that what it writes goes on in the same chain of causes.
+    cause = models.BigIntegerField(null=True)
+    depth = models.SmallIntegerField(default=0, db_default=0)
 
     # Every start, heartbeat and end would be an entry; what a job does is logged where it does it.
     logged = False

@@ -108,10 +108,10 @@ def enqueue_many(*, kind: str, jobs: Sequence[NewJob], now: datetime | None = No
         cursor.execute(
             """
             INSERT INTO core_job (id, company_id, kind, key, payload, state, due_at, rung_at, attempts, max_attempts,
-              lease_token, progress, error, correlation_id, created_at, created_by_id, subject, is_listed)
+              lease_token, progress, error, correlation_id, cause, depth, created_at, created_by_id, subject, is_listed)
             SELECT x.id, x.company_id, %(kind)s, x.key, x.payload, 'open', x.due_at,
               CASE WHEN %(ring_each)s AND x.due_at <= %(now)s THEN %(now)s END, 0, %(max_attempts)s, 0, '{}', '', %(correlation)s,
-              %(now)s, %(user)s, x.subject, %(is_listed)s
+              %(cause)s, %(depth)s, %(now)s, %(user)s, x.subject, %(is_listed)s
             FROM jsonb_to_recordset(%(jobs)s::jsonb)
               AS x(id uuid, company_id uuid, key text, payload jsonb, due_at timestamptz, subject text)
             ON CONFLICT (company_id, kind, key) WHERE state = 'open' AND NOT (key = '') DO NOTHING
@@ -122,6 +122,8 @@ def enqueue_many(*, kind: str, jobs: Sequence[NewJob], now: datetime | None = No
                 "ring_each": ring_each,
                 "max_attempts": entry.max_attempts,
                 "correlation": current_id(),
+                "cause": actor.cause if actor else None,
+                "depth": actor.depth if actor else 0,
                 "user": actor.user_id if actor and entry.tenancy == "company" else None,
                 "is_listed": entry.is_listed,
                 "jobs": to_json(documents),
@@ -162,12 +164,22 @@ def claim(job_id: UUID, *, now: datetime) -> JobRun | None:
         cursor.execute(
             "UPDATE core_job SET lease_until = %s, lease_token = lease_token + 1, attempts = attempts + 1, "
             "started_at = coalesce(started_at, %s) WHERE id = %s "
-            "RETURNING company_id, payload, attempts, max_attempts, lease_token, created_by_id, correlation_id, progress",
+            "RETURNING company_id, payload, attempts, max_attempts, lease_token, created_by_id, correlation_id, progress, "
+            "cause, depth",
             [now + kind.lease, now, job_id],
         )
-        company_id, payload, attempt, limit, token, created_by_id, correlation_id, progress = (
-            cursor.fetchone()
-        )
+        (
+            company_id,
+            payload,
+            attempt,
+            limit,
+            token,
+            created_by_id,
+            correlation_id,
+            progress,
+            cause,
+            depth,
+        ) = cursor.fetchone()
     return JobRun(
         id=job_id,
         kind=kind.name,
@@ -179,6 +191,8 @@ def claim(job_id: UUID, *, now: datetime) -> JobRun | None:
         lease=kind.lease,
         created_by_id=created_by_id,
         correlation_id=correlation_id,
+        cause=cause,
+        depth=depth,
         progress_so_far=json.loads(progress),
     )
 

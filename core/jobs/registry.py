@@ -48,6 +48,9 @@ class JobRun:
     lease: timedelta
     created_by_id: UUID | None = None
     correlation_id: str = ""
+    # The change that caused the job's making, and how many such steps lie behind it.
+    cause: int | None = None
+    depth: int = 0
     progress_so_far: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
+from core.changes.causes import LoopDetected
 from core.jobs import operations
 from core.jobs.registry import GiveUp, JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
 from core.kernel.errors import DomainError
@@ -70,7 +72,7 @@ def _context_of(run: JobRun) -> AbstractContextManager[Context]:
         return system_context(f"job {run.kind}")
     return company_context(
         run.company_id,
-        actor=system_actor(run.company_id),
+        actor=replace(system_actor(run.company_id), cause=run.cause, depth=run.depth),
         source="task",
         origin=Origin(correlation_id=run.correlation_id),
     )
@@ -126,7 +128,7 @@ def _note_failure(kind: JobKind, run: JobRun, error: Exception) -> None:
                 run,
                 error=text,
                 now=timezone.now(),
-                for_good=isinstance(error, GiveUp),
+                for_good=isinstance(error, GiveUp | LoopDetected),
                 problem=problem_of(error),
             )
             if not comes_again and kind.on_failed is not None:

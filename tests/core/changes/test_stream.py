@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,7 +14,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from core.changes import stream, waking
+from core.changes import stream
 from core.changes.models import Consumer, ParkedChange
 from core.changes.stream import Batch, ConsumerEntry, consumers
 from core.identity.models import Company, Role
@@ -34,31 +33,6 @@ def company() -> Company:
 @pytest.fixture
 def other_company() -> Company:
     return make_company("globex")
-
-
-@pytest.fixture
-def add() -> Iterator[Callable[..., ConsumerEntry]]:
-    """Register a consumer that starts now; it is gone after the test."""
-    names: list[str] = []
-
-    def register(handle: Callable[[Batch], None], name: str = "test", **options) -> ConsumerEntry:
-        entry = ConsumerEntry(
-            name,
-            handle,
-            frozenset(options.get("entity_types", ())),
-            frozenset(options.get("events", ())),
-            from_now=True,
-        )
-        consumers._entries[name] = entry
-        waking.listening.add(name)
-        names.append(name)
-        stream.run_consumer(name)
-        return entry
-
-    yield register
-    for name in names:
-        del consumers._entries[name]
-        waking.listening.discard(name)
 
 
 def role(company: Company, name: str) -> UUID:
