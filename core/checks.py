@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Critical, Error, Tags, register
-from django.db import connections
+from django.db import connections, transaction
 
 from core.changes.ddl import trigger_sql
 from core.entities import BASE_FACTS, Entity, entities
 from core.tenancy import guard
+from core.tenancy.context import system_context
 from core.tenancy.postgresql.base import APP_ROLE
 
 
@@ -64,6 +65,23 @@ def company_tables_are_locked(
             if logged and trigger_sql(model) and not {"log_insert", "log_update", "log_delete"} <= triggers:
                 messages.append(Error(f"{table} has no change-log triggers; run migrate", id="core.E011"))
     return messages
+
+
+@register(Tags.database)
+def contexts_are_signed(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The database knows the key with which this process signs contexts: else the change log would not say who."""
+    for alias in databases or ():
+        with (
+            system_context("system checks"),
+            transaction.atomic(using=alias),
+            connections[alias].cursor() as cursor,
+        ):
+            cursor.execute("SELECT app_context_is_genuine()")
+            if not cursor.fetchone()[0]:
+                return [Error("SECRET_KEY is new to the database; run migrate", id="core.E013")]
+    return []
 
 
 @register(Tags.database)

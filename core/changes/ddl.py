@@ -14,10 +14,14 @@ from django.db import models
 from django.db.backends.utils import CursorWrapper
 
 from core.entities.registry import entity_of_model
+from core.tenancy.context import context_keys
 from core.tenancy.guard import company_models
 from core.tenancy.postgresql.base import APP_ROLE, PLATFORM_ROLE
 
 MONTHS_AHEAD = 3
+BOOKKEEPING = frozenset({"version", "updated_at", "updated_by_id"})
+# What the triggers say of rows; nobody else may.
+ROW_ACTIONS = ("create", "update", "delete", "restore", "purge")
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS core_changecontext (
@@ -27,6 +31,11 @@ CREATE TABLE IF NOT EXISTS core_changecontext (
   source text NOT NULL, ip inet, user_agent text NOT NULL DEFAULT '', correlation_id text NOT NULL DEFAULT '',
   reason text NOT NULL DEFAULT '', cause bigint
 );
+-- Added later: how many causes lie behind; the transaction, so that no other one can use the row.
+ALTER TABLE core_changecontext ADD COLUMN IF NOT EXISTS depth smallint NOT NULL DEFAULT 0;
+ALTER TABLE core_changecontext ADD COLUMN IF NOT EXISTS xid bigint NOT NULL DEFAULT 0;
+-- What contexts are signed with. Nobody but the owner, and so the functions below, may read it.
+CREATE TABLE IF NOT EXISTS core_contextkey (key bytea PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS changecontext_actor ON core_changecontext (company_id, actor_id, id);
 CREATE INDEX IF NOT EXISTS changecontext_correlation ON core_changecontext (company_id, correlation_id);
 CREATE TABLE IF NOT EXISTS core_changelog (
@@ -45,23 +54,37 @@ CREATE INDEX IF NOT EXISTS changelog_id ON core_changelog USING brin (id);
 """
 
 FUNCTIONS = """
+-- Whether the context was signed by the application for the company that is bound (`core.tenancy.context`).
+CREATE OR REPLACE FUNCTION app_context_is_genuine() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM core_contextkey k WHERE left(g.given, 64) = encode(
+    sha256(k.key || sha256(k.key || convert_to(g.company || substr(g.given, 65), 'UTF8'))), 'hex'))
+  FROM (SELECT coalesce(current_setting('app.context', true), '') AS given,
+    coalesce(current_setting('app.company_id', true), '') AS company) g
+$$;
+
 -- The context row of this transaction, made at its first change. Only the functions below and the triggers may call it;
--- they run as the owner and set the search path.
+-- they run as the owner and set the search path. Of a context that is not genuine nothing is kept.
 CREATE OR REPLACE FUNCTION app_context(company uuid) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-  known text := current_setting('app.context_id', true);
-  facts jsonb := coalesce(nullif(current_setting('app.context', true), ''), '{}')::jsonb;
+  bound text := current_setting('app.context_id', true);
+  facts jsonb := '{}';
   made bigint;
 BEGIN
-  IF known <> '' THEN RETURN known::bigint; END IF;
+  IF bound <> '' THEN
+    -- Anybody can set it, so it counts only where it leads to a row of this transaction.
+    SELECT id INTO made FROM core_changecontext WHERE id = bound::bigint AND xid = pg_current_xact_id()::text::bigint;
+    IF FOUND THEN RETURN made; END IF;
+  END IF;
+  IF app_context_is_genuine() THEN facts := substr(current_setting('app.context'), 65)::jsonb; END IF;
   INSERT INTO core_changecontext (company_id, actor_id, impersonator_id, api_key_id, session_id, source, ip, user_agent,
-    correlation_id, reason, cause)
+    correlation_id, reason, cause, depth, xid)
   VALUES (company, (facts->>'actor_id')::uuid, (facts->>'impersonator_id')::uuid, (facts->>'api_key_id')::uuid,
     (facts->>'session_id')::uuid, coalesce(facts->>'source', 'sql'), (facts->>'ip')::inet,
     coalesce(facts->>'user_agent', ''), coalesce(facts->>'correlation_id', ''), coalesce(facts->>'reason', ''),
-    (facts->>'cause')::bigint)
+    (facts->>'cause')::bigint, coalesce((facts->>'depth')::smallint, 0), pg_current_xact_id()::text::bigint)
   RETURNING id INTO made;
-  known := set_config('app.context_id', made::text, true);
+  bound := set_config('app.context_id', made::text, true);
   RETURN made;
 END $$;
 
@@ -71,8 +94,11 @@ CREATE OR REPLACE FUNCTION app_record_fact(company uuid, action text, entity_typ
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE made bigint;
 BEGIN
-  IF company IS DISTINCT FROM app_company() AND app_company() IS NOT NULL THEN
+  IF company IS DISTINCT FROM app_company() AND (app_company() IS NOT NULL OR current_setting('role') = '{APP_ROLE}') THEN
     RAISE EXCEPTION 'a fact belongs to the company in context' USING ERRCODE = '42501';
+  END IF;
+  IF action = ANY('{ROW_ACTIONS}') AND entity_type = ANY('{LOGGED}') THEN
+    RAISE EXCEPTION 'changes of rows are logged by their triggers alone' USING ERRCODE = '42501';
   END IF;
   INSERT INTO core_changelog (company_id, action, entity_type, entity_id, entity_name, new_values, description,
     is_sensitive, context_id)
@@ -90,7 +116,10 @@ DO $$ DECLARE part regclass; BEGIN
 END $$;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON core_changelog, core_changecontext FROM {APP_ROLE}, {PLATFORM_ROLE};
 GRANT SELECT ON core_changelog, core_changecontext TO {APP_ROLE};
+REVOKE ALL ON core_contextkey FROM {APP_ROLE}, {PLATFORM_ROLE};
 REVOKE ALL ON FUNCTION app_context(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION app_context_is_genuine() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_context_is_genuine() TO {APP_ROLE};
 REVOKE ALL ON FUNCTION app_record_fact(uuid, text, text, uuid, text, jsonb, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app_record_fact(uuid, text, text, uuid, text, jsonb, text, boolean) TO {APP_ROLE};
 """
@@ -99,7 +128,15 @@ GRANT EXECUTE ON FUNCTION app_record_fact(uuid, text, text, uuid, text, jsonb, t
 def create_log(cursor: CursorWrapper, today: date) -> None:
     """Tables, functions and rights of the change log. Idempotent; expects the owner's rights."""
     cursor.execute(TABLES)
-    cursor.execute(FUNCTIONS)
+    cursor.execute("DELETE FROM core_contextkey WHERE NOT key = ANY(%s)", [list(context_keys())])
+    for key in context_keys():
+        cursor.execute("INSERT INTO core_contextkey VALUES (%s) ON CONFLICT DO NOTHING", [key])
+    logged = sorted(entity_type_of(model) for model in company_models() if model.logged)  # type: ignore[attr-defined]
+    cursor.execute(
+        FUNCTIONS.replace("{APP_ROLE}", APP_ROLE)
+        .replace("{ROW_ACTIONS}", "{" + ",".join(ROW_ACTIONS) + "}")
+        .replace("{LOGGED}", "{" + ",".join(logged) + "}")
+    )
     for table in ("core_changelog", "core_changecontext"):
         cursor.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')
         for policy, role, condition in (
@@ -164,14 +201,14 @@ def trigger_sql(model: type[models.Model]) -> str:
     table, function, kind = model._meta.db_table, _function_name(model), entity_type_of(model)
     skipped = model.unlogged_columns | {"id", "company_id", "created_at", "created_by_id"}  # type: ignore[attr-defined]
     columns = [
-        (column.column, column.name)
+        (str(column.column), column.name)
         for column in model._meta.concrete_fields
         if column.column not in skipped and not isinstance(column, models.GeneratedField)
     ]
     differs = 'o."{0}" IS DISTINCT FROM n."{0}"'
     names = ", ".join(f"CASE WHEN {differs.format(column)} THEN '{name}' END" for column, name in columns)
 
-    def document(alias: str) -> str:
+    def document(alias: str, columns: list[tuple[str, str]]) -> str:
         parts = ", ".join(
             f"CASE WHEN {differs.format(column)} THEN '\"{name}\":' || "
             f"coalesce(to_json({alias}.\"{column}\")::text, 'null') END"
@@ -188,6 +225,28 @@ def trigger_sql(model: type[models.Model]) -> str:
     )
     gone = "'purge'" if soft else "'delete'"
     changed = " OR ".join(differs.format(column) for column, _ in columns) or "false"
+    # Bookkeeping goes along with a change and is not told. Changed alone, it is somebody's doing.
+    kept = [
+        (str(column.column), column.name)
+        for column in model._meta.concrete_fields
+        if column.column in BOOKKEEPING and column.column not in dict(columns)
+    ]
+    other = [
+        differs.format(column.column)
+        for column in model._meta.concrete_fields
+        if column.column in model.unlogged_columns - BOOKKEEPING  # type: ignore[attr-defined]
+    ]
+    names, old, new = f"ARRAY[{names}]::text[]", document("o", columns), document("n", columns)
+    if kept:
+        alone = " OR ".join(differs.format(column) for column, _ in kept)
+        alone = f"({alone})" + "".join(f" AND NOT ({test})" for test in other)
+        kept_names = ", ".join(
+            f"CASE WHEN {differs.format(column)} THEN '{name}' END" for column, name in kept
+        )
+        names = f"CASE WHEN {changed} THEN {names} ELSE ARRAY[{kept_names}]::text[] END"
+        old = f"CASE WHEN {changed} THEN {old} ELSE {document('o', kept)} END"
+        new = f"CASE WHEN {changed} THEN {new} ELSE {document('n', kept)} END"
+        changed = f"{changed} OR {alone}"
     return f"""
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
@@ -200,8 +259,8 @@ BEGIN
     SELECT company_id, 'create', '{kind}', id, (SELECT app_context(company_id) FROM new_rows LIMIT 1) FROM new_rows;
   ELSIF TG_OP = 'UPDATE' THEN
     INSERT INTO core_changelog (company_id, action, entity_type, entity_id, changed_fields, old_values, new_values, context_id)
-    SELECT n.company_id, {action}, '{kind}', n.id, array_remove(ARRAY[{names}]::text[], NULL),
-      {document("o")}, {document("n")}, (SELECT app_context(company_id) FROM new_rows LIMIT 1)
+    SELECT n.company_id, {action}, '{kind}', n.id, array_remove({names}, NULL),
+      {old}, {new}, (SELECT app_context(company_id) FROM new_rows LIMIT 1)
     FROM new_rows n JOIN old_rows o ON o.id = n.id
     WHERE {changed};
   ELSE

@@ -30,8 +30,11 @@ class ChangeContext(models.Model):
     correlation_id = models.TextField()
     # Why, when the system acted across companies.
     reason = models.TextField()
-    # The log id of the change that caused this one.
+    # The log id of the change that caused this one, and how many such steps lie behind it.
     cause = models.BigIntegerField(null=True)
+    depth = models.SmallIntegerField(default=0)
+    # The transaction, so that no other one can use this row.
+    xid = models.BigIntegerField()
 
     objects: ClassVar[Any] = ScopedManager()
 

@@ -7,11 +7,15 @@ company, scoped managers raise and the database shows no rows. System work that 
 
 from __future__ import annotations
 
+import hashlib
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
+from django.conf import settings
+from django.utils.encoding import force_bytes
 
 from core.tenancy.actors import Actor
 
@@ -39,7 +43,7 @@ class Context:
     origin: Origin = Origin()
 
     def for_database(self) -> str:
-        """What the change-log trigger needs to know, as JSON."""
+        """What the change log keeps, as JSON behind a signature: the database role alone cannot speak for anybody."""
         actor, origin = self.actor, self.origin
         facts: dict[str, object] = {
             "source": self.source,
@@ -55,8 +59,23 @@ class Context:
                 "api_key_id": actor.api_key_id,
                 "impersonator_id": actor.impersonator_id,
                 "cause": actor.cause,
+                "depth": actor.depth,
             }
-        return orjson.dumps({name: value for name, value in facts.items() if value}).decode()
+        document = orjson.dumps({name: value for name, value in facts.items() if value})
+        return _signature(str(self.company_id or "").encode() + document) + document.decode()
+
+
+@lru_cache(maxsize=1)
+def context_keys() -> tuple[bytes, ...]:
+    """What contexts are signed with, the key in use first. `migrate` tells the database, so rotate by fallbacks."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return tuple(hashlib.sha256(b"change context " + force_bytes(secret)).digest() for secret in secrets)
+
+
+def _signature(signed: bytes) -> str:
+    # Nested, so that nothing can be appended; PostgreSQL has this hash without an extension.
+    key = context_keys()[0]
+    return hashlib.sha256(key + hashlib.sha256(key + signed).digest()).hexdigest()
 
 
 _current: ContextVar[Context] = ContextVar("tenancy_context", default=Context())  # noqa: B039 - it is frozen

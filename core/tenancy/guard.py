@@ -147,6 +147,26 @@ def _grant(cursor: CursorWrapper) -> None:
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP_ROLE};
         REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {APP_ROLE};
     """)
+    for model in company_models():
+        table, columns = model._meta.db_table, ", ".join(f'"{name}"' for name in updatable_columns(model))
+        cursor.execute(f'REVOKE UPDATE ON "{table}" FROM {APP_ROLE}')
+        cursor.execute(f'GRANT UPDATE ({columns}) ON "{table}" TO {APP_ROLE}')
+
+
+def updatable_columns(model: type[models.Model]) -> list[str]:
+    """The columns of a company's table that the application may change.
+
+    A row stays in its company. One of the change log also keeps its id, by which the log pairs what was and what is, and
+    its origin.
+    """
+    fixed = {"company_id"}
+    if model.logged:  # type: ignore[attr-defined]
+        fixed |= {"id", "created_at", "created_by_id"}
+    return [
+        str(column.column)
+        for column in model._meta.concrete_fields
+        if column.column not in fixed and not isinstance(column, models.GeneratedField)
+    ]
 
 
 def _mark_leakproof(cursor: CursorWrapper) -> None:
