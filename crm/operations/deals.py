@@ -51,6 +51,9 @@ LEFT JOIN crm_pipeline p ON p.company_id = %(company)s::uuid AND p.id = s.pipeli
 LEFT JOIN crm_pipelinestage was ON was.company_id = %(company)s::uuid AND was.id = o.stage_id
 """
 _MOVED = "(o.id IS NULL OR s.id IS DISTINCT FROM o.stage_id)"
+# When the deal moved: with the row locked, so that moves that waited for each other follow each other in time too,
+# whichever request came first.
+_MOVED_AT = "greatest(%(now)s::timestamptz, o.stage_changed_at)"
 _LINES_TOTAL = (
     "(SELECT coalesce(sum(l.total), 0) FROM crm_dealproduct l "
     "WHERE l.company_id = %(company)s::uuid AND l.deal_id = n.id)"
@@ -90,10 +93,10 @@ _DERIVE = {
     "closed_at": "CASE WHEN g.closed_at AND n.closed_at IS DISTINCT FROM o.closed_at "
     "AND (s.stage_type = 'open' OR n.closed_at IS NOT NULL) THEN n.closed_at "
     "WHEN s.stage_type = 'open' THEN NULL "
-    "WHEN o.status = s.stage_type THEN o.closed_at ELSE %(now)s::timestamptz END",
+    f"WHEN o.status = s.stage_type THEN o.closed_at ELSE {_MOVED_AT} END",
     "lost_reason_id": "CASE WHEN s.stage_type <> 'lost' AND o.status = 'lost' "
     "AND n.lost_reason_id IS NOT DISTINCT FROM o.lost_reason_id THEN NULL ELSE n.lost_reason_id END",
-    "stage_changed_at": f"CASE WHEN {_MOVED} THEN %(now)s::timestamptz ELSE o.stage_changed_at END",
+    "stage_changed_at": f"CASE WHEN {_MOVED} THEN {_MOVED_AT} ELSE o.stage_changed_at END",
     "push_count": "CASE WHEN date_trunc('month', n.close_date) > date_trunc('month', o.close_date) "
     "THEN o.push_count + 1 ELSE coalesce(o.push_count, 0) END",
     "amount": "CASE WHEN n.amount_source = 'calculated' "
@@ -168,11 +171,11 @@ INSERT INTO crm_dealstagehistory (id, company_id, created_at, updated_at, create
   deal_id, from_stage_id, to_stage_id, from_pipeline_id, to_pipeline_id, changed_by_id, changed_at, duration_seconds,
   {", ".join(f"{name}_before, {name}_after" for name in _COMPARED)}, source)
 SELECT uuidv7(), new_company_id, %(now)s::timestamptz, %(now)s::timestamptz, %(user)s::uuid, %(user)s::uuid,
-  new_id, old_stage_id, new_stage_id, old_pipeline_id, new_pipeline_id, %(user)s::uuid, %(now)s::timestamptz,
-  extract(epoch FROM %(now)s::timestamptz - old_stage_changed_at)::bigint,
+  new_id, old_stage_id, new_stage_id, old_pipeline_id, new_pipeline_id, %(user)s::uuid, new_stage_changed_at,
+  extract(epoch FROM new_stage_changed_at - old_stage_changed_at)::bigint,
   old_amount, new_amount, old_probability, new_probability, old_close_date, new_close_date,
   coalesce(old_forecast_category, ''), new_forecast_category,
-  left(coalesce(nullif(current_setting('app.context', true), '')::jsonb ->> 'source', 'sql'), 32)
+  left(%(source)s::text, 32)
 FROM written WHERE new_stage_id IS DISTINCT FROM old_stage_id
 """
 
@@ -209,7 +212,7 @@ DEALS = RecordOperations(
 )
 
 create_deals = DEALS.create
-delete_deals, restore_deals = DEALS.delete, DEALS.restore
+delete_deals, restore_deals, judge_deals = DEALS.delete, DEALS.restore, DEALS.judge
 
 
 def update_deals(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
@@ -329,6 +332,11 @@ def _closing_stage(actor: Actor, deal_id: UUID, stage_type: str) -> tuple[str, U
 
 
 def _reopening_stage(actor: Actor, deal_id: UUID) -> tuple[str, UUID]:
+    """The status of the deal, locked, and the stage to open it in."""
+    # A statement of its own, so that the next one sees the history of whoever held the lock before.
+    database().fetch_prepared(
+        "SELECT FROM crm_deal d WHERE d.company_id = %s AND d.id = %s FOR UPDATE", (actor.company_id, deal_id)
+    )
     found = database().fetch_prepared(
         "SELECT d.status, coalesce("
         "(SELECT s.id FROM crm_dealstagehistory h JOIN crm_pipelinestage s ON s.company_id = h.company_id "
@@ -338,7 +346,7 @@ def _reopening_stage(actor: Actor, deal_id: UUID) -> tuple[str, UUID]:
         "(SELECT s.id FROM crm_pipelinestage s WHERE s.company_id = d.company_id "
         "AND s.pipeline_id = d.pipeline_id AND s.stage_type = 'open' AND s.is_active "
         'ORDER BY s."order" LIMIT 1)) '
-        "FROM crm_deal d WHERE d.company_id = %s AND d.id = %s AND d.deleted_at IS NULL FOR UPDATE OF d",
+        "FROM crm_deal d WHERE d.company_id = %s AND d.id = %s AND d.deleted_at IS NULL",
         (actor.company_id, deal_id),
     )
     if not found:

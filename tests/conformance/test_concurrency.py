@@ -4,9 +4,11 @@ taken is gone with the commit that takes it. Really committed, each request on a
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,6 +22,9 @@ from core.kernel.transactions import retried, unit_of_work
 from core.rest import idempotency
 from core.rest.authentication import BearerAuthentication
 from core.tenancy.context import actor_context
+from crm.models import Deal, DealStageHistory
+from crm.operations import move_deal, reopen_deal, win_deal
+from tests.factories.crm import make_deal
 from tests.worlds import ApiClient, World, make_world
 
 ROLES = "/api/v1/roles/"
@@ -208,3 +213,54 @@ class TestDeadlocks:
 
         with pytest.raises(Exception, match="deadlock"):
             self.lock_two_each(firm, at_once, once)
+
+
+class TestStageHistory:
+    """Moves of one deal that wait for each other."""
+
+    @staticmethod
+    def _deal(firm: World) -> tuple[Any, dict[str, Any]]:
+        with firm.acting() as actor:
+            deal = make_deal(actor)
+            return deal.pk, dict(deal.pipeline.stages.values_list("code", "id"))
+
+    def test_is_a_chain(self, firm: World, at_once: Callable[..., list[Any]]) -> None:
+        deal_id, stages = self._deal(firm)
+
+        def move(code: str) -> None:
+            with firm.acting() as actor:
+                move_deal(actor=actor, deal_id=deal_id, stage_id=stages[code], now=timezone.now())
+
+        at_once(move, ["qualification", "proposal", "negotiation"] * 3)
+        with firm.acting():
+            history = list(DealStageHistory.objects.filter(deal_id=deal_id).order_by("changed_at", "id"))
+        assert len(history) > 2
+        for earlier, later in pairwise(history):
+            assert later.from_stage_id == earlier.to_stage_id
+            assert later.duration_seconds >= 0
+
+    def test_of_whoever_held_the_lock_decides_where_a_deal_reopens(self, firm: World) -> None:
+        deal_id, stages = self._deal(firm)
+
+        def reopen() -> None:
+            try:
+                with firm.acting() as actor:
+                    reopen_deal(actor=actor, deal_id=deal_id, now=timezone.now())
+            finally:
+                connections.close_all()
+
+        with firm.acting() as actor:
+            move_deal(actor=actor, deal_id=deal_id, stage_id=stages["proposal"], now=timezone.now())
+            win_deal(actor=actor, deal_id=deal_id, now=timezone.now())
+            waiting = threading.Thread(target=reopen)
+            waiting.start()
+            while not self._is_somebody_waiting():
+                time.sleep(0.05)
+        waiting.join(30)
+        with firm.acting():
+            assert Deal.objects.get(pk=deal_id).stage_id == stages["proposal"]
+
+    @staticmethod
+    def _is_somebody_waiting() -> bool:
+        [(count,)] = connection.fetch_prepared("SELECT count(*) FROM pg_locks WHERE NOT granted")  # type: ignore[attr-defined]
+        return bool(count)

@@ -383,6 +383,19 @@ class TestStageHistory:
         assert second.close_date_after == date(2026, 8, 1)
         assert (second.forecast_category_before, second.forecast_category_after) == ("pipeline", "best_case")
 
+    def test_is_a_chain_in_time_whichever_request_came_first(self, actor, change):
+        deal = make_deal(actor)
+        for code, hours in (("proposal", 2), ("negotiation", 1), ("qualification", 3)):
+            change(deal, stage=stage(code).pk, now=NOW + timedelta(hours=hours))
+        history = DealStageHistory.objects.filter(deal=deal).order_by("changed_at", "id")
+        assert [row.to_stage.code for row in history] == [
+            "prospecting",
+            "proposal",
+            "negotiation",
+            "qualification",
+        ]
+        assert [row.duration_seconds for row in history] == [None, 7200, 0, 3600]
+
     def test_has_nothing_of_a_refused_change(self, actor, change):
         deal = make_deal(actor)
         assert change(deal, stage=stage("closed_lost").pk).refused
