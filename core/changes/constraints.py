@@ -15,6 +15,7 @@ from django.db import connection, models
 from django.db.models.sql import Query
 
 from core.changes.rows import columns_of
+from core.kernel.errors import Fault
 from core.tenancy.fields import PersonField, TenantForeignKey
 
 SYSTEM_COLUMNS = ("company_id", "created_at", "updated_at", "created_by_id", "updated_by_id", "version")
@@ -54,9 +55,24 @@ def constraint_rules(model: type[models.Model], changing: Collection[str], inser
                         f"NOT ({_of('n', condition)})",
                     )
                 )
-        elif isinstance(constraint, models.UniqueConstraint):
-            rules += _unique(model, constraint, names, changing)
+    for key in unique_keys(model, changing):
+        taken = f"{key.applies} AND ({key.is_before} OR {key.is_stored})"
+        rules.append(Rule(key.fault.code, key.fault.path, key.fault.detail, taken))
     return rules
+
+
+def derived_length_rules(model: type[models.Model], derived: Collection[str]) -> list[Rule]:
+    """What the columns' types refuse of derived texts: a write fails there, so only a judgment has to ask."""
+    return [
+        Rule(
+            "too_long",
+            column.name,
+            f"At most {column.max_length} characters are allowed.",
+            f'length(n."{column.column}"::text) > {column.max_length}',
+        )
+        for column in stored_columns(model)
+        if column.column in derived and isinstance(column, models.CharField) and column.max_length
+    ]
 
 
 def _required(model: type[models.Model], changing: Collection[str], inserting: bool) -> Iterator[Rule]:
@@ -90,20 +106,44 @@ def _references(model: type[models.Model], changing: Collection[str]) -> Iterato
         )
 
 
-def _unique(
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A unique constraint over a row of a write: `parts` are its values, `applies` says whether it holds any (over `n`)."""
+
+    name: str
+    fault: Fault
+    applies: str
+    parts: tuple[str, ...]
+    # SQL: another row of the write before this one holds the same.
+    is_before: str
+    # SQL: a row of the table holds the same.
+    is_stored: str
+
+
+def unique_keys(model: type[models.Model], changing: Collection[str]) -> list[UniqueKey]:
+    """The keys that a write of the columns `changing` could collide with."""
+    names = {str(column.column): column.name for column in model._meta.concrete_fields}
+    keys = (
+        _unique_key(model, constraint, names, changing)
+        for constraint in model._meta.constraints
+        if isinstance(constraint, models.UniqueConstraint)
+    )
+    return [key for key in keys if key is not None]
+
+
+def _unique_key(
     model: type[models.Model],
     constraint: models.UniqueConstraint,
     names: dict[str, str],
     changing: Collection[str],
-) -> Iterator[Rule]:
-    """Against the other rows of the table and the rows before it in the same write."""
+) -> UniqueKey | None:
     parts = [f'"{columns_of(model)[name]}"' for name in constraint.fields]
     parts += [_compiled(model, expression) for expression in constraint.expressions]
     condition = _compiled(model, constraint.condition) if constraint.condition else ""
     columns = [column for part in [*parts, condition] for column in _COLUMN.findall(part)]
     # One that is not the company's own cannot be seen from inside the company.
     if "company_id" not in columns or set(columns).isdisjoint(changing):
-        return
+        return None
     own = [part for part in parts if part != '"company_id"']
     applies = [f"{_of('n', part)} IS NOT NULL" for part in own]
     same = [f"{_of('x', part)} = {_of('n', part)}" for part in own]
@@ -114,15 +154,19 @@ def _unique(
         groups.append(f"({_of('n', condition)})")
     if constraint.deferrable:
         # It is judged at the end, so rows of the same write may trade values.
-        same.append("x.id NOT IN (SELECT (b.candidate).id FROM base b)")
-    before = f"row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY n.ord) > 1"
+        same.append("x.id NOT IN (SELECT (b.candidate).id FROM candidates b)")
     stored = " AND ".join(["x.company_id = %(company)s::uuid", "x.id <> n.id", *same])
-    among_stored = f'EXISTS (SELECT FROM "{model._meta.db_table}" x WHERE {stored})'
-    yield Rule(
-        constraint.violation_error_code or "taken",
-        names[next(column for column in reversed(columns) if column != "company_id")],
-        _detail(constraint, "Another record has this already."),
-        " AND ".join([*applies, f"({before} OR {among_stored})"]),
+    return UniqueKey(
+        constraint.name,
+        Fault(
+            names[next(column for column in reversed(columns) if column != "company_id")],
+            constraint.violation_error_code or "taken",
+            _detail(constraint, "Another record has this already."),
+        ),
+        " AND ".join(applies) or "true",
+        tuple(_of("n", part) for part in own),
+        f"row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY n.ord) > 1",
+        f'EXISTS (SELECT FROM "{model._meta.db_table}" x WHERE {stored})',
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.kernel.errors import Conflict, DomainError, Fault, Invalid, Locked, NotFound, Stale
+from core.kernel.registry import Registry
 
-# A fault code that decides the whole answer; everything else is an invalid input.
-_BY_CODE: dict[str, type[DomainError]] = {
-    "not_found": NotFound,
-    "stale": Stale,
-    "conflict": Conflict,
-    "locked": Locked,
-}
+# Fault codes that decide the whole answer; everything else is an invalid input. Upper apps add those of their gates in
+# `extensions.py` (`locked_by_approval` -> Locked).
+REFUSALS: Registry[type[DomainError]] = Registry("refusal")
+REFUSALS.register("not_found", NotFound)
+REFUSALS.register("stale", Stale)
+REFUSALS.register("conflict", Conflict)
+REFUSALS.register("locked", Locked)
 
 
 def refusal(refused: Mapping[int, tuple[Fault, ...]]) -> DomainError:
@@ -25,7 +26,8 @@ def refusal(refused: Mapping[int, tuple[Fault, ...]]) -> DomainError:
         )
         return Invalid("Some rows were refused; nothing was written.", faults=listed)
     for fault in faults:
-        if fault.code in _BY_CODE:
-            error = _BY_CODE[fault.code]
-            return error(fault.detail, faults=() if fault.code in ("not_found", "stale") else faults)
+        error = REFUSALS.find(fault.code)
+        if error is not None:
+            is_whole = fault.code in ("not_found", "stale")
+            return error(fault.detail, code=fault.code, faults=() if is_whole else faults)
     return Invalid(faults=faults)

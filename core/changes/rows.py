@@ -43,15 +43,15 @@ def columns_of(model: type[models.Model]) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _sayable(model: type[models.Model]) -> Mapping[str, str]:
-    """What a row may say, by the names it may be said under."""
+def _writable_names(model: type[models.Model]) -> Mapping[str, str]:
+    """Column by each name under which a row may set it: the field's, the column's, and `expected_version`."""
     return {**columns_of(model), EXPECTED_VERSION: EXPECTED_VERSION}
 
 
 @lru_cache(maxsize=4096)
-def _columns_among(said: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that a row sets which says so much."""
-    return tuple(sorted({*said} - {"id", EXPECTED_VERSION}))
+def _columns_among(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns set by a row with these keys."""
+    return tuple(sorted({*keys} - {"id", EXPECTED_VERSION}))
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +67,7 @@ def sql_types(model: type[models.Model]) -> Mapping[str, str]:
 
 
 def _typed(model: type[models.Model], columns: tuple[str, ...], is_versioned: bool) -> dict[str, str]:
-    """All that a row says, with its type."""
+    """Every column of the relation but `ord`, with its PostgreSQL type."""
     types = sql_types(model)
     expected = {EXPECTED_VERSION: "integer"} if is_versioned else {}
     return {"id": "uuid", **expected, **{column: types[column] for column in columns}}
@@ -104,7 +104,7 @@ def _text(value: Any, is_json: bool) -> Any:
 
 @dataclass(slots=True)
 class Rows:
-    """`sql` selects `ord`, `id`, optionally `expected_version`, and `columns`; `params` are its parameters.
+    """Candidate rows of a write: `sql` selects `ord`, `id`, perhaps `expected_version`, and `columns`.
 
     `sparse` rows carry a `doc` (jsonb) that says which columns each row really sets; otherwise each sets them all.
     """
@@ -121,11 +121,11 @@ class Rows:
     @classmethod
     def of(cls, model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> Rows:
         """Rows given as mappings of field name to value; `id` is made where it is missing."""
-        known = _sayable(model)
+        names = _writable_names(model)
         documents = []
         shapes = set()
         for row in rows:
-            document = {known[name]: value for name, value in row.items()}
+            document = {names[name]: value for name, value in row.items()}
             if "id" not in document:
                 document["id"] = uuid7()
             shapes.add(_columns_among(tuple(document)))

@@ -114,7 +114,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Writes:
-    """The operations of an entity. Each takes `actor`, `rows` (`core.changes.Rows`) and `now`, and returns an `Outcome`."""
+    """The operations of an entity. Each takes `actor`, `rows` (`core.changes.Rows`) and `now`, and returns an `Outcome`.
+
+    `judge` takes the verb before them and the options of `core.changes.judge`, and says what the operation would do.
+    """
 
     create: Callable[..., Any] | None = None
     update: Callable[..., Any] | None = None
@@ -123,6 +126,7 @@ class Writes:
     # Judges the values of one row that is created or changed, before any is written: content of JSON columns that their
     # kind does not check. Raises: Invalid.
     check: Callable[[Mapping[str, Any]], None] | None = None
+    judge: Callable[..., Any] | None = None
 
 
 # Every company's row has these, set by the system.

@@ -18,7 +18,7 @@ from django.test import override_settings
 
 from core.access import EntityView
 from core.access.output import Output
-from core.changes import constraints, writes
+from core.changes import constraints, statements
 from core.entities import entities
 from core.kernel.errors import Conflict, Fault, Invalid
 from core.rest import bulk, listing, viewsets
@@ -178,7 +178,7 @@ LEAKS: list[tuple[Seed, str, str]] = [
 
 
 def _forget_compiled_sql() -> None:
-    for compiled in (writes._insert_sql, writes._update_sql):
+    for compiled in (statements.insert_sql, statements.update_sql):
         compiled.cache_clear()
 
 

@@ -24,6 +24,8 @@ register(
             *RECORD_FACTS,
         ),
         internal=RECORD_INTERNAL,
-        writes=Writes(EQUIPMENT.create, EQUIPMENT.update, EQUIPMENT.delete, EQUIPMENT.restore),
+        writes=Writes(
+            EQUIPMENT.create, EQUIPMENT.update, EQUIPMENT.delete, EQUIPMENT.restore, judge=EQUIPMENT.judge
+        ),
     )
 )

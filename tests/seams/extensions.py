@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests.seams import gates
 from tests.seams.registries import INSPECTIONS
+
+__all__ = ["gates"]
 
 INSPECTIONS.register("brakes", "Whether it stops")

@@ -8,13 +8,14 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from core.changes import writes
+from core.changes import statements
+from core.changes.statements import WriteSpec
 from core.tenancy.context import system_context
 from crm.models import Contact
 from tests.worlds import World
 
 pytestmark = pytest.mark.django_db
-SPEC = writes.WriteSpec(Contact)
+SPEC = WriteSpec(Contact)
 RELATION = "SELECT 0 AS ord, uuidv7() AS id, ''::text AS title"
 
 
@@ -23,17 +24,17 @@ class TestStatements:
 
     @pytest.mark.parametrize("all_or_none", [True, False])
     def test_settle_each_row_before_anything_is_looked_up_for_it(self, all_or_none: bool) -> None:
-        inserting = writes._insert_sql(SPEC, RELATION, ("id", "title"), False, all_or_none)
-        updating = writes._update_sql(SPEC, RELATION, ("id", "title"), False, False, all_or_none)
-        erasing = writes._erase_sql(SPEC, RELATION, False, all_or_none)
+        inserting = statements.insert_sql(SPEC, RELATION, ("id", "title"), False, all_or_none)
+        updating = statements.update_sql(SPEC, RELATION, ("id", "title"), False, False, all_or_none)
+        erasing = statements.erase_sql(SPEC, RELATION, False, all_or_none)
 
         for sql in (inserting, updating, erasing):
             steps = re.findall(r"^(?:WITH )?(\w+) AS ([A-Z ]*)\(", sql, re.MULTILINE)
             assert [name for name, kept in steps if kept != "MATERIALIZED "] == ["written"]
 
     def test_hide_the_company_where_records_are_looked_up_by_id(self) -> None:
-        updating = writes._update_sql(SPEC, RELATION, ("id", "title"), False, False, True)
-        erasing = writes._erase_sql(SPEC, RELATION, False, True)
+        updating = statements.update_sql(SPEC, RELATION, ("id", "title"), False, False, True)
+        erasing = statements.erase_sql(SPEC, RELATION, False, True)
 
         for sql in (updating, erasing):
             compared = re.findall(r"t\.company_id = (.{9})", sql)
@@ -44,10 +45,10 @@ class TestGeneratedColumns:
     """An update that changes none of their sources sets one of these to itself, which spares PostgreSQL a detour."""
 
     def test_keep_a_source_in_the_statement(self) -> None:
-        [busy] = writes._kept_busy(Contact, ["birth_date"])
+        [busy] = statements.kept_busy(Contact, ["birth_date"])
 
         assert busy not in ("birth_date", "id")
-        assert writes._kept_busy(Contact, [busy, "birth_date"]) == []
+        assert statements.kept_busy(Contact, [busy, "birth_date"]) == []
 
     def test_are_as_they_were_and_nothing_else_is_said_to_have_changed(self, acme: World) -> None:
         client = acme.client()

@@ -1,4 +1,4 @@
-"""The two back ends are one: random conditions over random records, nulls, odd letters and time zones included."""
+"""The back ends are one: random conditions over random records, nulls, odd letters and time zones included."""
 
 import sys
 import unicodedata
@@ -14,7 +14,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.conditions import compile_condition
+from core.conditions import Condition, compile_condition, row_condition
 from core.conditions.operators import OPERATORS, fold
 from core.conditions.periods import WORDS
 from core.entities import Field
@@ -122,6 +122,27 @@ conditions = leaves() | grouped(leaves()) | grouped(grouped(leaves()))
 
 
 @st.composite
+def changes(draw: st.DrawFn) -> dict[str, Any]:
+    """A comparison of a record with what it was before."""
+    if draw(st.booleans()):
+        asked = draw(leaves())
+        return {**asked, "field": f"old.{asked['field']}"}
+    name = draw(
+        st.sampled_from([name for name in VALUES if name not in ("custom_fields", "is_visible", "extra")])
+    )
+    field = ENTITY.fields[name]
+    operator = draw(st.sampled_from(["changed", "changed_from", "changed_to"]))
+    if operator == "changed":
+        return leaf(name, operator)
+    if field.kind is Kind.TAGS:
+        return {**leaf(name, operator), "value": draw(st.none() | VALUES[name])}
+    return {**leaf(name, operator), "value": draw(st.none() | operands(field))}
+
+
+conditions_of_changes = changes() | grouped(changes() | leaves())
+
+
+@st.composite
 def families(draw: st.DrawFn) -> list[Sample]:
     """Some records, each maybe the child of one before it."""
     rows: list[Sample] = []
@@ -144,7 +165,7 @@ EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=list(
 def assert_same_records(
     documents: Iterable[dict[str, Any]], rows: list[Sample], now: datetime, zone: ZoneInfo
 ) -> None:
-    """Both back ends choose the same records by each condition, and by its negation all others."""
+    """All back ends choose the same records by each condition, and by its negation all others."""
     Sample.objects.all().delete()
     Sample.objects.bulk_create(rows)
     records = {row.pk: record_of(row) for row in rows}
@@ -153,9 +174,44 @@ def assert_same_records(
         selected = set(Sample.objects.filter(condition.to_q(now=now)).values_list("pk", flat=True))
         accepted = {pk for pk, record in records.items() if condition.matches(record or {}, now=now)}
         assert selected == accepted, document
+        assert _written(condition, now) == accepted, document
         refused = compile_condition({"not": document}, Source(), zone=zone)
         others = set(Sample.objects.filter(refused.to_q(now=now)).values_list("pk", flat=True))
         assert others == set(records) - selected, document
+        assert _written(refused, now) == others, document
+
+
+def _written(condition: Condition, now: datetime, olds: dict[UUID, UUID] | None = None) -> set[UUID]:
+    """The records that meet the condition as rows of a write; `olds` names the record that each one was before."""
+    row = row_condition(condition, ENTITY)
+    table = Sample._meta.db_table
+    pairs = [(new, old) for new, old in (olds or {}).items()]
+    sql = (
+        f'SELECT n.id FROM "{table}" n LEFT JOIN unnest(%s::uuid[], %s::uuid[]) AS p(new_id, old_id) ON p.new_id = n.id '
+        f'LEFT JOIN "{table}" o ON o.id = p.old_id WHERE {row.sql}'
+    )
+    params = ([new for new, _ in pairs], [old for _, old in pairs], *(value(now) for value in row.values))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def assert_same_changes(
+    documents: Iterable[dict[str, Any]], rows: list[Sample], now: datetime, zone: ZoneInfo
+) -> None:
+    """Memory and writes agree on changes: each record is taken for a later state of its neighbor, the first for new."""
+    Sample.objects.all().delete()
+    Sample.objects.bulk_create(rows)
+    records = {row.pk: record_of(row) or {} for row in rows}
+    olds = {rows[place].pk: rows[place - 1].pk for place in range(1, len(rows))}
+    for document in documents:
+        condition = compile_condition(document, Source(), zone=zone, old_values=True)
+        accepted = {
+            pk
+            for pk, record in records.items()
+            if condition.matches(record, records.get(olds.get(pk)), now=now)
+        }
+        assert _written(condition, now, olds) == accepted, document
 
 
 def assert_same_letters() -> None:
@@ -194,11 +250,16 @@ def assert_same_quarters_of_hours() -> None:
 
 
 @pytest.mark.usefixtures("table")
-class TestBothBackEnds:
+class TestBackEnds:
     @EXAMPLES
     @given(**SAMPLES)
     def test_accept_the_same_records(self, documents, rows, now, zone):
         assert_same_records(documents, rows, now, zone)
+
+    @EXAMPLES
+    @given(**{**SAMPLES, "documents": st.lists(conditions_of_changes, min_size=1, max_size=4)})
+    def test_accept_the_same_changes(self, documents, rows, now, zone):
+        assert_same_changes(documents, rows, now, zone)
 
     def test_accept_the_same_letters(self):
         assert_same_letters()
