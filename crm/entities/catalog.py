@@ -35,6 +35,7 @@ PRODUCT = register(
             operations.update_products,
             operations.delete_products,
             operations.restore_products,
+            judge=operations.judge_products,
         ),
         ordering="name",
     )
@@ -60,7 +61,12 @@ TAG = register(
             fact("description"),
             fact("usage_count", kind=Kind.INTEGER, sql=_USES, filterable=False, sortable=False),
         ),
-        writes=Writes(operations.create_tags, operations.update_tags, operations.delete_tags),
+        writes=Writes(
+            operations.create_tags,
+            operations.update_tags,
+            operations.delete_tags,
+            judge=operations.judge_tags,
+        ),
         ordering="name",
     )
 )
@@ -82,6 +88,7 @@ LOST_REASON = register(
             operations.create_lost_reasons,
             operations.update_lost_reasons,
             operations.delete_lost_reasons,
+            judge=operations.judge_lost_reasons,
         ),
         ordering="order",
     )

@@ -86,6 +86,7 @@ DEAL = register(
             operations.update_deals,
             operations.delete_deals,
             operations.restore_deals,
+            judge=operations.judge_deals,
         ),
         events={
             "stage_changed": changed_field("stage"),
@@ -120,6 +121,7 @@ DEAL_CONTACT = register(
             operations.create_deal_contacts,
             operations.update_deal_contacts,
             operations.delete_deal_contacts,
+            judge=operations.judge_deal_contacts,
         ),
         title=("contact",),
         visible_through=("deal",),
@@ -188,6 +190,7 @@ DEAL_PRODUCT = register(
             operations.create_deal_products,
             operations.update_deal_products,
             operations.delete_deal_products,
+            judge=operations.judge_deal_products,
         ),
         ordering="order",
         visible_through=("deal",),

@@ -70,6 +70,7 @@ LEAD = register(
             operations.update_leads,
             operations.delete_leads,
             operations.restore_leads,
+            judge=operations.judge_leads,
         ),
         title=("full_name", "company_name"),
         events={

@@ -53,6 +53,7 @@ ACCOUNT = register(
             operations.update_accounts,
             operations.delete_accounts,
             operations.restore_accounts,
+            judge=operations.judge_accounts,
         ),
     )
 )
@@ -92,6 +93,7 @@ CONTACT = register(
             operations.update_contacts,
             operations.delete_contacts,
             operations.restore_contacts,
+            judge=operations.judge_contacts,
         ),
         title=("full_name",),
         events={"opted_out": _opted_out},

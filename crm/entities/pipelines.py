@@ -23,7 +23,12 @@ PIPELINE = register(
             fact("forecast_enabled"),
             fact("rotting_days"),
         ),
-        writes=Writes(operations.create_pipelines, operations.update_pipelines, operations.delete_pipelines),
+        writes=Writes(
+            operations.create_pipelines,
+            operations.update_pipelines,
+            operations.delete_pipelines,
+            judge=operations.judge_pipelines,
+        ),
         ordering="order",
     )
 )
@@ -59,6 +64,7 @@ PIPELINE_STAGE = register(
             operations.create_pipeline_stages,
             operations.update_pipeline_stages,
             operations.delete_pipeline_stages,
+            judge=operations.judge_pipeline_stages,
         ),
         ordering="order",
     )

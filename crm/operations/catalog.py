@@ -50,3 +50,4 @@ delete_products, restore_products = PRODUCTS.delete, PRODUCTS.restore
 create_lost_reasons, update_lost_reasons = LOST_REASONS.create, LOST_REASONS.update
 delete_lost_reasons = LOST_REASONS.delete
 create_tags, update_tags, delete_tags = TAGS.create, TAGS.update, TAGS.delete
+judge_products, judge_lost_reasons, judge_tags = PRODUCTS.judge, LOST_REASONS.judge, TAGS.judge

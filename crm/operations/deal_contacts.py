@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
+from core.changes import Judged, Outcome, Rows, Rule, WriteSpec, erase, insert, judge, update
+from core.changes.gates import Verb
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Deal, DealContact
@@ -34,6 +36,11 @@ _CHOOSING = WriteSpec(
     ),
 )
 _REMOVAL = WriteSpec(DealContact)
+
+
+def judge_deal_contacts(verb: Verb, *, rows: Rows, **options: Any) -> dict[int, Judged]:
+    """What the operation of that verb would do; `options` of `core.changes.judge`. Needs a transaction."""
+    return judge(_REMOVAL if verb == "delete" else _spec(rows), verb, rows, **options)
 
 
 def create_deal_contacts(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
 
-from core.changes import Outcome, Rows, Rule, WriteSpec
+from core.changes import Judged, Outcome, Rows, Rule, WriteSpec
+from core.changes.gates import Verb
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Activity, ActivityParticipant, Note, Task
@@ -159,8 +161,14 @@ def update_notes(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool =
     return _NOTE_OPERATIONS.update(actor=actor, rows=_with_html(rows), now=now, all_or_none=all_or_none)
 
 
+def judge_notes(verb: Verb, *, rows: Rows, **options: Any) -> dict[int, Judged]:
+    """What the operation of that verb would do with notes; `options` of `core.changes.judge`. Needs a transaction."""
+    return _NOTE_OPERATIONS.judge(verb, rows=_with_html(rows), **options)
+
+
 create_activities, update_activities = ACTIVITIES.create, ACTIVITIES.update
 delete_activities, restore_activities = ACTIVITIES.delete, ACTIVITIES.restore
+judge_activities, judge_activity_participants, judge_tasks = ACTIVITIES.judge, PARTICIPANTS.judge, TASKS.judge
 create_activity_participants, update_activity_participants = PARTICIPANTS.create, PARTICIPANTS.update
 delete_activity_participants = PARTICIPANTS.delete
 create_tasks, update_tasks = TASKS.create, TASKS.update

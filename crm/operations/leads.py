@@ -50,7 +50,7 @@ LEADS = RecordOperations(
 )
 
 create_leads, update_leads = LEADS.create, LEADS.update
-delete_leads, restore_leads = LEADS.delete, LEADS.restore
+delete_leads, restore_leads, judge_leads = LEADS.delete, LEADS.restore, LEADS.judge
 
 
 def qualify_lead(*, actor: Actor, lead_id: UUID, now: datetime, expected_version: int | None = None) -> None:

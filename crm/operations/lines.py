@@ -11,7 +11,7 @@ from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import DealProduct
 from crm.operations.deals import AMOUNT_LIMIT, update_deals
-from crm.operations.records import fixed
+from crm.operations.records import PlainOperations, fixed
 
 _NEW_PRODUCT = "n.product_id IS DISTINCT FROM o.product_id"
 
@@ -54,6 +54,10 @@ _SPEC = WriteSpec(
 )
 
 _REMOVAL = WriteSpec(DealProduct)
+
+
+_OPERATIONS = PlainOperations(_SPEC, _SPEC, _REMOVAL)
+judge_deal_products = _OPERATIONS.judge
 
 
 def create_deal_products(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:

@@ -40,6 +40,6 @@ _CHANGES = RecordOperations(
 )
 
 create_accounts, update_accounts = ACCOUNTS.create, ACCOUNTS.update
-delete_accounts, restore_accounts = ACCOUNTS.delete, ACCOUNTS.restore
+delete_accounts, restore_accounts, judge_accounts = ACCOUNTS.delete, ACCOUNTS.restore, ACCOUNTS.judge
 create_contacts, update_contacts = CONTACTS.create, _CHANGES.update
-delete_contacts, restore_contacts = CONTACTS.delete, CONTACTS.restore
+delete_contacts, restore_contacts, judge_contacts = CONTACTS.delete, CONTACTS.restore, CONTACTS.judge

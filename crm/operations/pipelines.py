@@ -13,7 +13,7 @@ from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Pipeline, PipelineStage
 from crm.operations.deals import REQUIRABLE
-from crm.operations.records import fixed, in_use
+from crm.operations.records import PlainOperations, fixed, in_use
 
 # name, code, order, stage type, probability, forecast category. The order leaves room for more.
 DEFAULT_STAGES = (
@@ -105,6 +105,8 @@ def _make_room_for_default(actor: Actor, rows: Rows) -> None:
         )
 
 
+judge_pipelines = PlainOperations(_CREATION, _CHANGE, _REMOVAL).judge
+
 _STAGE_SPEC = WriteSpec(
     PipelineStage,
     derive={
@@ -162,6 +164,9 @@ _STAGE_REMOVAL = WriteSpec(
         ),
     ),
 )
+
+
+judge_pipeline_stages = PlainOperations(_STAGE_SPEC, _STAGE_SPEC, _STAGE_REMOVAL).judge
 
 
 def create_pipeline_stages(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 
-from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, remove, restore, update
+from core.changes import Judged, Outcome, Rows, Rule, WriteSpec, erase, insert, judge, remove, restore, update
+from core.changes.gates import Verb
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
@@ -67,6 +69,10 @@ class RecordOperations:
     def restore(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         return restore(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none)
 
+    def judge(self, verb: Verb, *, rows: Rows, **options: Any) -> dict[int, Judged]:
+        """What the operation of that verb would do; `options` of `core.changes.judge`."""
+        return judge(self.spec, verb, rows, **options)
+
 
 @dataclass(frozen=True)
 class PlainOperations:
@@ -84,6 +90,11 @@ class PlainOperations:
 
     def delete(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         return erase(self.removal, rows, actor=actor, now=now, all_or_none=all_or_none)
+
+    def judge(self, verb: Verb, *, rows: Rows, **options: Any) -> dict[int, Judged]:
+        """What the operation of that verb would do; `options` of `core.changes.judge`."""
+        spec = {"create": self.creation, "update": self.change}.get(verb, self.removal)
+        return judge(spec, verb, rows, **options)
 
 
 def in_use(detail: str, *references: tuple[str, str]) -> Rule:

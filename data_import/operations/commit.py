@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection
 
 from core.access.writing import run_operation
 from core.changes import Rows
@@ -20,7 +20,7 @@ from data_import.compiler.statements import MAX_SHOWN
 from data_import.compiler.targets import Plan, Target
 from data_import.models import ImportBatch, ImportJob, JobStatus
 from data_import.operations.side_by_side import side_by_side
-from data_import.operations.staging import lock_job, share_job
+from data_import.operations.staging import share_job
 
 declare(
     "import.chunk.before_insert",
@@ -38,10 +38,6 @@ Report = Callable[[int], None]
 
 class Canceled(Exception):
     """Somebody canceled the import; what is committed stays."""
-
-
-class Rehearsed(Exception):
-    """Ends the transaction of a rehearsal without a trace."""
 
 
 def commit_all(actor: Actor, job: ImportJob, plan: Plan, now: Callable[[], datetime], report: Report) -> None:
@@ -80,39 +76,17 @@ def _commit_next(
     batch = waiting.select_for_update(skip_locked=not wait_for_others).first()
     if batch is None:
         return None
-    _write_batch(actor, job, plan, batch, now)
+    write_batch(actor, job, plan, batch, now)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE data_import_importbatch SET committed_at = %s WHERE id = %s", [now, batch.pk])
     fault("import.chunk.before_commit")
     return int(batch.row_count)
 
 
-def rehearse(actor: Actor, job: ImportJob, plan: Plan, now: datetime) -> None:
-    """Write everything, note which rows the operations refuse, and take everything back. The refused become invalid.
-
-    One transaction for all batches, because later rows may refer to earlier ones.
-    """
-    refused: dict[int, tuple[Fault, ...]] = {}
-
-    def work() -> None:
-        lock_job(actor, job)
-        refused.clear()
-        for batch in ImportBatch.objects.filter(job_id=job.pk).order_by("number"):
-            refused.update(_write_batch(actor, job, plan, batch, now))
-        raise Rehearsed
-
-    try:
-        with transaction.atomic():
-            work()
-    except Rehearsed:
-        pass
-    if refused:
-        retried(lambda: _note_refused(actor, job, plan, refused, "invalid"))
-
-
-def _write_batch(
+def write_batch(
     actor: Actor, job: ImportJob, plan: Plan, batch: ImportBatch, now: datetime
 ) -> dict[int, tuple[Fault, ...]]:
+    """Write a batch; gives what the operations refuse, by the rows' numbers, and notes it. Needs a transaction."""
     needs_transaction()
     refused: dict[int, tuple[Fault, ...]] = {}
     with connection.cursor() as cursor:
@@ -124,7 +98,7 @@ def _write_batch(
             refused |= _write(actor, job, plan, batch, action, (batch.first_row, batch.last_row), now)
     fault("import.chunk.after_insert")
     if refused:
-        _note_refused(actor, job, plan, refused, "failed")
+        note_refused(actor, job, plan, refused, "failed")
     return refused
 
 
@@ -137,23 +111,35 @@ def _write(
     span: tuple[int, int],
     now: datetime,
 ) -> dict[int, tuple[Fault, ...]]:
-    """Rows of a stretch of a batch through the entity's operation. A stretch that fails as a whole is halved until
-    the row is found that does not fit."""
-    rows = _rows(actor, job, plan, batch.number, action, span)
+    """Rows of a stretch of a batch through the entity's operation."""
+
+    def attempt(rows: Rows) -> dict[int, tuple[Fault, ...]]:
+        outcome = run_operation(plan.view, action, rows, now=now, all_or_none=False)
+        if outcome.unchanged:
+            _note_unchanged(actor, job, sorted(outcome.unchanged))
+        return dict(outcome.refused)
+
+    return in_halves(attempt, partial(candidates, actor, job, plan, batch.number, action), span)
+
+
+def in_halves(
+    attempt: Callable[[Rows], dict[int, tuple[Fault, ...]]],
+    rows_of: Callable[[tuple[int, int]], Rows],
+    span: tuple[int, int],
+) -> dict[int, tuple[Fault, ...]]:
+    """What the attempt refuses of a stretch of rows. Where it fails as a whole, the stretch is halved until the row is
+    found that does not fit."""
     try:
         with savepoint():
-            outcome = run_operation(plan.view, action, rows, now=now, all_or_none=False)
-            if outcome.unchanged:
-                _note_unchanged(actor, job, sorted(outcome.unchanged))
-            return dict(outcome.refused)
+            return attempt(rows_of(span))
     except (IntegrityError, DataError, DomainError) as error:
         first, last = span
         if first == last:
             return {first: _faults_of(error)}
         middle = (first + last) // 2
         return {
-            **_write(actor, job, plan, batch, action, (first, middle), now),
-            **_write(actor, job, plan, batch, action, (middle + 1, last), now),
+            **in_halves(attempt, rows_of, (first, middle)),
+            **in_halves(attempt, rows_of, (middle + 1, last)),
         }
 
 
@@ -172,7 +158,9 @@ def _faults_of(error: Exception) -> tuple[Fault, ...]:
     return (_OUT_OF_RANGE,) if isinstance(error, DataError) else (_CONFLICT,)
 
 
-def _rows(actor: Actor, job: ImportJob, plan: Plan, number: int, action: str, span: tuple[int, int]) -> Rows:
+def candidates(
+    actor: Actor, job: ImportJob, plan: Plan, number: int, action: str, span: tuple[int, int]
+) -> Rows:
     """The staged rows as candidates; `ord` is the number of the row in the file."""
     types = sql_types(plan.view.entity.model)
     columns = [target.field.column for target in plan.targets]
@@ -206,9 +194,10 @@ def _typed(target: Target, sql_type: str) -> str:
     return f"{value}::{sql_type}"
 
 
-def _note_refused(
+def note_refused(
     actor: Actor, job: ImportJob, plan: Plan, refused: dict[int, tuple[Fault, ...]], status: str
 ) -> None:
+    """Give the rows, by their numbers in the file, this status and these errors. Needs a transaction."""
     headers = {target.field.name: target for target in plan.targets}
     documents = []
     for row_no, faults in refused.items():

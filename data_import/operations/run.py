@@ -11,13 +11,13 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from core.identity.queries import list_actors_of_user
+from core.identity.queries import find_actor
 from core.kernel.errors import DomainError, Invalid
 from core.kernel.transactions import retried, unit_of_work
 from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import actor_context
 from data_import.models import ImportJob, JobStatus
-from data_import.operations import commit, plan, staging
+from data_import.operations import commit, dry_run, plan, staging
 from data_import.operations.jobs import ENDED, change_job, detect_job, note_counts, require_importer
 from data_import.operations.notices import notify_end
 from data_import.queries import Counts, count_rows
@@ -48,11 +48,10 @@ def actor_of(job: ImportJob) -> Actor:
     """
     if job.owner_id is None:
         return system_actor(job.company_id)
-    company_id = job.company_id
-    for actor in list_actors_of_user(job.owner_id).values():
-        if actor.company_id == company_id:
-            return actor
-    raise Invalid("The owner of this import is no member any more.", code="owner_gone")
+    actor = find_actor(job.owner_id, job.company_id)
+    if actor is None:
+        raise Invalid("The owner of this import is no member any more.", code="owner_gone")
+    return actor
 
 
 def run_import(
@@ -122,7 +121,7 @@ def _stage(
 ) -> None:
     with unit_of_work():
         job = ImportJob.objects.get(pk=job_id)
-    done = 0
+    done = total = 0
 
     def told(rows: int) -> None:
         nonlocal done
@@ -133,6 +132,11 @@ def _stage(
     if not done:
         raise Invalid("The file has no records.", code="no_records")
 
+    def judged(rows: int) -> None:
+        nonlocal done
+        done += rows
+        report("judging", done, total)
+
     def settle() -> None:
         staging.lock_job(actor, job)
         now = ImportJob.objects.get(pk=job_id)
@@ -142,7 +146,9 @@ def _stage(
 
     retried(settle)
     if job.is_dry_run:
-        commit.rehearse(actor, job, prepared.plan, clock())
+        with unit_of_work():
+            total, done = ImportJob.objects.get(pk=job_id).total_count, 0
+        dry_run.judge_all(actor, job, prepared.plan, clock(), judged)
 
         def redigest() -> None:
             again = ImportJob.objects.get(pk=job_id)
