@@ -20,14 +20,14 @@ def every_registry() -> Any:
 
 
 def described(entry: Any) -> bool:
-    """Whether people can read what the entry is: by its label or description, or by its docstring if it is code."""
+    """Whether people can read what the entry is: by its text, by a label that its type asks for, or by its docstring if
+    it is code. A type whose label may be left out (machinery that nobody sees) is fine without."""
     if isinstance(entry, str):
         return bool(entry)
-    for name in ("label", "description", "doc"):
-        if isinstance(getattr(entry, name, None), str):
-            return bool(getattr(entry, name))
     if inspect.isroutine(entry) or inspect.isclass(entry):
         return bool(inspect.getdoc(entry))
+    if hasattr(entry, "label") and getattr(type(entry), "label", None) != "":
+        return bool(entry.label)
     return True
 
 
