@@ -10,6 +10,7 @@ from django.db import connections, transaction
 
 from core.changes.ddl import trigger_sql
 from core.entities import BASE_FACTS, Entity, entities
+from core.identity.rights import PERMISSION_WORDS
 from core.tenancy import guard
 from core.tenancy.context import system_context
 from core.tenancy.postgresql.base import APP_ROLE
@@ -36,6 +37,8 @@ def _undeclared(entity: Entity) -> Iterator[CheckMessage]:
     for name in entity.title:
         if name not in entity.fields:
             yield Error(f"{entity.name}: there is no field {name!r} for its title", id="core.E005")
+    if entity.guarded_by and entity.guarded_by not in PERMISSION_WORDS:
+        yield Error(f"{entity.name} is guarded by {entity.guarded_by!r}, no permission word", id="core.E006")
 
 
 @register(Tags.database)

@@ -63,7 +63,7 @@ def perform(
     if action is None:
         raise NotFound()
     require_right(view, action)
-    key: UUID = view.get(record_id, view.records().only("pk")).pk
+    key: UUID = view.get(record_id, view.records().only("pk"), verb=action.verb).pk
     values = _read(view, action, document)
     expected = agreed_version(expected_version, values.pop(EXPECTED_VERSION, None))
     run = action.run

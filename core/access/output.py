@@ -1,6 +1,7 @@
-"""Records as JSON, read by one statement. Compiled once per (entity, modes, fields).
+"""Records as JSON, read by one statement. Compiled once for each `FieldAccess` and choice of fields.
 
-List, detail, export, stream and webhook render through here. `tests/core/access/test_output.py` holds a plain Python
+Lists, details, exports, streams and webhooks render through here; what is masked leaves PostgreSQL masked.
+`tests/core/access/test_output.py` holds a plain Python
 renderer against it.
 """
 
@@ -20,11 +21,12 @@ from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.models import QuerySet
 
-from core.entities import entities
+from core.entities import CUSTOM_FIELDS
 from core.tenancy import context
 from core.tenancy.postgresql.base import database
 
 if TYPE_CHECKING:
+    from core.access.field_access import FieldAccess
     from core.access.view import EntityView
 
 # Fields that are wanted beside the document (sort keys of a cursor).
@@ -37,14 +39,12 @@ Document = tuple[Any, ...]
 
 @lru_cache(maxsize=2048)
 def _selected(
-    entity_name: str, names: tuple[str, ...], beside: tuple[str, ...]
+    access: FieldAccess, names: tuple[str, ...], beside: tuple[str, ...]
 ) -> tuple[str, tuple[int, ...]]:
     """What a statement over the rows `p` selects for each field, and the places of the values beside the document."""
-    fields = entities[entity_name].fields
-    selected = [fields[name].sql_of("p") for name in names]
+    selected = access.select_sql("p", names)
     places = []
-    for name in beside:
-        value = fields[name].sql_of("p")
+    for value in access.select_sql("p", beside):
         if value not in selected:
             selected.append(value)
         places.append(selected.index(value))
@@ -53,15 +53,15 @@ def _selected(
 
 @lru_cache(maxsize=2048)
 def _conversions(
-    entity_name: str, names: tuple[str, ...]
+    access: FieldAccess, names: tuple[str, ...]
 ) -> tuple[tuple[int, str, Callable[[str], Any]], ...]:
-    """Places and names of the values that JSON shows otherwise than PostgreSQL writes them."""
-    entity = entities[entity_name]
-    return tuple(
-        (place, name, convert)
-        for place, name in enumerate(names)
-        if (convert := entity.fields[name].type.to_json) is not None
-    )
+    return access.to_json(names)
+
+
+@lru_cache(maxsize=2048)
+def _custom(access: FieldAccess, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Names and keys of those that a document holds in its `custom_fields`."""
+    return tuple((name, key) for name in names if (key := access.fields[name].custom_key))
 
 
 class _WholeRow(models.Expression):
@@ -166,7 +166,7 @@ class Output:
         return sql, tuple(record_id if value == _SOME_ID else value for value in params)
 
     def _selected(self, extra: Extra) -> tuple[str, tuple[int, ...]]:
-        return _selected(self.view.entity.name, self.fields, (*extra, *self.expand))
+        return _selected(self.view.access, self.fields, (*extra, *self.expand))
 
     def stream(self, queryset: QuerySet[Any], batch: int = 2_000) -> Iterator[bytes]:
         """The JSON of any number of records in bounded memory, in id order."""
@@ -184,18 +184,26 @@ class Output:
         """Each row as `(document, *values at the places)`."""
         names = self.fields
         documents = [dict(zip(names, row, strict=False)) for row in rows]
-        for place, name, convert in _conversions(self.view.entity.name, names):
+        access = self.view.access
+        for place, name, convert in _conversions(access, names):
             for row, document in zip(rows, documents, strict=True):
                 if row[place] is not None:
                     document[name] = convert(row[place])
+        custom = _custom(access, names)
+        if custom:
+            for document in documents:
+                document[CUSTOM_FIELDS] = {key: document.pop(name) for name, key in custom}
         return list(zip(documents, *(map(itemgetter(place), rows) for place in places), strict=True))
 
     def _expanded(self, rows: list[Document]) -> list[Document]:
         """The documents with the records behind their relations, whose ids stand last in each row."""
         for place, name in enumerate(self.expand, -len(self.expand)):
-            known = self._details(name, {row[place] for row in rows} - {None})
+            details = self._details(name, {row[place] for row in rows} - {None})
+            key = self.view.fields[name].custom_key
             for row in rows:
-                row[0][f"{name}_detail"] = known.get(row[place])
+                # The detail stands beside the id.
+                beside = row[0].setdefault(CUSTOM_FIELDS, {}) if key else row[0]
+                beside[f"{key or name}_detail"] = details.get(row[place])
         return [row[: -len(self.expand)] for row in rows]
 
     def _details(self, name: str, ids: set[str]) -> dict[str, dict[str, Any]]:

@@ -42,7 +42,8 @@ def write(
     """Create, update, delete or restore (`verb`) records through the entity's operation.
 
     `rows` hold values as `view.read_input` answers them, and the record's `id` unless they create. A row whose record the
-    actor does not see by that right, or that is not in `among`, is refused as `not_found`. With `all_or_none`, one refused
+    actor does not see, or that is not in `among`, is refused as `not_found`, one that is seen and not open for the right as
+    `forbidden`. With `all_or_none`, one refused
     row keeps all from being written. Raises: Forbidden.
     """
     view.require(RIGHTS[verb])
@@ -66,6 +67,7 @@ def run_operation(
     if operation is None:
         raise NotImplementedError(f"{view.entity.name} has no operation {verb}")
     outcome: Outcome = operation(actor=view.actor, rows=rows, now=now, all_or_none=all_or_none)
+    outcome.refused = {place: view.shown_faults(faults) for place, faults in outcome.refused.items()}
     return outcome
 
 
@@ -122,6 +124,8 @@ def write_one(
     outcome = write(view, verb, [row], now=now, among=among)
     if outcome.refused.get(0) == _UNSEEN:
         raise NotFound()
+    if any(fault.code == "forbidden" for fault in outcome.refused.get(0, ())):
+        raise view.not_open(RIGHTS[verb])
     outcome.raise_if_refused()
     return key
 
@@ -141,8 +145,15 @@ def _unseen(
 ) -> dict[int, tuple[Fault, ...]]:
     if among is None:
         among = view.bin() if verb == "restore" else view.records()
-    seen = set(among.filter(pk__in=[row["id"] for row in rows]).values_list("pk", flat=True))
-    return {place: _UNSEEN for place, row in enumerate(rows) if row["id"] not in seen}
+    right = RIGHTS[verb]
+    open_for = view.open_for([row["id"] for row in rows], (right,), among)
+    refused: dict[int, tuple[Fault, ...]] = {}
+    for place, row in enumerate(rows):
+        if row["id"] not in open_for:
+            refused[place] = _UNSEEN
+        elif right not in open_for[row["id"]]:
+            refused[place] = (Fault("id", "forbidden", view.not_open(right).detail),)
+    return refused
 
 
 def _misfits(view: EntityView, rows: Mapping[int, Mapping[str, Any]]) -> dict[int, tuple[Fault, ...]]:

@@ -66,6 +66,15 @@ def sql_types(model: type[models.Model]) -> Mapping[str, str]:
     return types
 
 
+def new_value(model: type[models.Model], column: str, sparse: bool) -> str:
+    """SQL over the candidate row `r` and the record `o`: what an update sets a column to that candidates name. Of `sparse`
+    ones each names its own."""
+    value = f'r."{column}"'
+    if column in getattr(model, "merged_columns", ()):
+        value = f'jsonb_strip_nulls(o."{column}" || r."{column}")'
+    return f"CASE WHEN r.doc ? '{column}' THEN {value} ELSE o.\"{column}\" END" if sparse else value
+
+
 def _typed(model: type[models.Model], columns: tuple[str, ...], is_versioned: bool) -> dict[str, str]:
     """Every column of the relation but `ord`, with its PostgreSQL type."""
     types = sql_types(model)

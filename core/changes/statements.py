@@ -22,7 +22,7 @@ from core.changes.constraints import (
     stored_columns,
     unique_keys,
 )
-from core.changes.rows import EXPECTED_VERSION, sql_types
+from core.changes.rows import EXPECTED_VERSION, new_value, sql_types
 
 # For each rule of a gate: the SQL of its condition, and the name of the parameter that holds its fault.
 GateTests = tuple[tuple[str, str], ...]
@@ -309,10 +309,8 @@ def update_sql(
         name = str(column.column)
         if name not in given or name == "id":
             values.append(f'o."{name}"')
-        elif sparse:
-            values.append(f'CASE WHEN r.doc ? {_q(name)} THEN r."{name}" ELSE o."{name}" END AS "{name}"')
         else:
-            values.append(f'r."{name}"')
+            values.append(f'{new_value(model, name, sparse)} AS "{name}"')
     changing = [name for name in dict.fromkeys([*given, *spec.derive]) if name != "id"]
     missing = "o.id IS NULL"
     if (

@@ -1,5 +1,5 @@
-"""From a condition as JSON to a typed one: every field, operator and value checked, all faults told at
-once.
+"""From a condition as JSON to a typed one: every field, operator and value is checked, all faults are
+reported at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.conditions.leaves import LeafReader
 from core.conditions.nodes import Check, Tree, checks_of
 from core.conditions.schema import Every, Leaf, Not, Some
 from core.conditions.sources import FieldSource
-from core.kernel.errors import Fault, Invalid
+from core.kernel.errors import Fault, refused_input
 
 if TYPE_CHECKING:
     from django.db.models import Q
@@ -95,13 +95,14 @@ def compile_condition(
 
     `zone` decides where days begin. `old_values`: it will be asked of changes, so `changed`,
     `changed_from`, `changed_to` and `old.<field>` are allowed. `in_memory`: it will only be asked of single
-    records, so `matches` is allowed. Raises: Invalid with all faults, their paths into the document.
+    records, so `matches` is allowed. Raises: Invalid with all faults, their paths into the document; Forbidden likewise,
+    when one of the fields is masked for the actor.
     """
     shape, faults = schema.read(document)
     leaves = LeafReader(source, old_values=old_values, in_memory=in_memory)
     tree = None if shape is None else _typed(shape, leaves, faults)
     if faults or tree is None:
-        raise Invalid("The condition is not valid.", faults=faults)
+        raise refused_input("The condition is not valid.", faults=faults)
     return Condition(tree, zone)
 
 

@@ -8,9 +8,9 @@ from core.conditions.nodes import Check, Step
 from core.conditions.operands import BadOperand, read_operand
 from core.conditions.operators import OPERATORS, Operator
 from core.conditions.schema import MAX_RELATIONS
-from core.conditions.sources import FieldSource, UnknownField
+from core.conditions.sources import FieldSource, MaskedField, UnknownField
 from core.entities.registry import Field
-from core.kernel.errors import Fault
+from core.kernel.errors import MASKED, Fault
 
 _OLD = "old."
 _CUSTOM = "custom_fields"
@@ -69,6 +69,8 @@ class LeafReader:
             asked = source.field(names[-1])
         except UnknownField:
             return unknown
+        except MaskedField:
+            return Fault("field", MASKED, f"{sent!r} is masked for you and cannot be asked for.")
         if not all(field.filterable for field in (asked, *(step.field for step in steps))):
             return Fault("field", "not_filterable", f"{sent!r} cannot be asked for.")
         return tuple(steps), asked, "" if asked.sql else _attribute(source, asked)

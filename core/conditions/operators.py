@@ -86,7 +86,7 @@ class Test:
     # The operand as the SQL form needs it.
     parameter: Callable[[Any], Any] = _same
     # What holds exactly where the test does not, where that is shorter than a negation.
-    otherwise: str = ""
+    negated_sql: str = ""
 
     @property
     def has_parameter(self) -> bool:
@@ -133,7 +133,9 @@ PRESENT: Mapping[Family, Test] = {
     Family.TEXT: Test("not blank", lambda value, _: value != "", "{field} <> ''"),
     Family.TAGS: Test("not empty", lambda value, _: len(value) > 0, "cardinality({field}) > 0"),
     Family.JSON: Test("not null", lambda value, _: True, "{field} <> 'null'::jsonb"),
-    Family.PLAIN: Test("not null", lambda value, _: True, "{field} IS NOT NULL", otherwise="{field} IS NULL"),
+    Family.PLAIN: Test(
+        "not null", lambda value, _: True, "{field} IS NOT NULL", negated_sql="{field} IS NULL"
+    ),
 }
 
 

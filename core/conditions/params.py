@@ -19,7 +19,7 @@ from core.conditions.operators import OPERATORS, Operand
 from core.conditions.schema import MAX_NODES, Every
 from core.conditions.sources import FieldSource
 from core.entities.kinds import KINDS, BadValue, Kind
-from core.kernel.errors import Fault, Invalid
+from core.kernel.errors import Fault, Invalid, refused_input
 
 # What stands after the two underscores, and the operator it means.
 SUFFIXES = {
@@ -44,7 +44,8 @@ def parse_params(
     """The condition that a query string says: every filter must hold. None without any.
 
     `pairs` are the parameters in order, repeated ones repeated; those named in `reserved` mean something
-    else. Raises: Invalid; the path of a fault is the parameter's name as it was sent.
+    else. Raises: Invalid, or Forbidden when a field is masked for the actor; the path of a
+    fault is the parameter's name as it was sent.
     """
     given: dict[str, list[str]] = {}
     for name, text in pairs:
@@ -60,7 +61,7 @@ def parse_params(
         else:
             faults += [Fault(name, fault.code, fault.detail) for fault in found]
     if faults:
-        raise Invalid("A filter is not valid.", faults=faults)
+        raise refused_input("A filter is not valid.", faults=faults)
     return Condition(Every(tuple(checks)), zone) if checks else None
 
 

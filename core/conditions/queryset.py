@@ -82,8 +82,8 @@ class Predicate(Expression):
         given = [param for _, params_of_one in tested for param in params_of_one]
         if not self.negated:
             return (sql if len(tested) == 1 else f"({sql})"), given
-        if len(self.tests) == 1 and self.tests[0][0].otherwise:
-            return self.tests[0][0].otherwise.format(field=value), list(params)
+        if len(self.tests) == 1 and self.tests[0][0].negated_sql:
+            return self.tests[0][0].negated_sql.format(field=value), list(params)
         if not field.nullable:
             return f"NOT ({sql})", given
         return f"({value} IS NULL OR NOT ({sql}))", [*params, *given]

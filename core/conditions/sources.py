@@ -16,6 +16,14 @@ class UnknownField(Exception):
         self.name = name
 
 
+class MaskedField(Exception):
+    """The actor sees the field through a mask only, so nothing may be filtered, sorted or grouped by it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class FieldSource(Protocol):
     """An entity narrowed to what may be asked of it (`core.access.EntityView`)."""
 
@@ -23,16 +31,16 @@ class FieldSource(Protocol):
     def entity(self) -> Entity: ...
 
     def field(self, name: str) -> Field:
-        """A company's own field is named `custom_fields.<key>`.
+        """A field to ask for. A company's own is named `custom_fields.<key>`.
 
-        Raises: UnknownField.
+        Raises: UnknownField, MaskedField.
         """
         ...
 
     def related(self, name: str) -> FieldSource:
         """The source behind a relation.
 
-        Raises: UnknownField when the field is no relation, or what it points to may not be asked.
+        Raises: UnknownField when the field is no relation, or what it points to may not be asked; MaskedField.
         """
         ...
 

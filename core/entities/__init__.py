@@ -8,6 +8,7 @@ field that plays a known part (`owner`, `amount`, `stage`).
 from core.entities.actions import ACTIONS, Action, actions_of, argument, register_action
 from core.entities.registry import (
     BASE_FACTS,
+    CUSTOM_FIELDS,
     RECORD_FACTS,
     RECORD_INTERNAL,
     Entity,
@@ -23,6 +24,7 @@ from core.entities.registry import (
 __all__ = [
     "ACTIONS",
     "BASE_FACTS",
+    "CUSTOM_FIELDS",
     "RECORD_FACTS",
     "RECORD_INTERNAL",
     "Action",

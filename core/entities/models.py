@@ -19,6 +19,9 @@ class Record(CompanyIsolatedModel):
     `tags` holds tag names; `crm.Tag` is their catalogue.
     """
 
+    # Columns of JSON objects in which a change replaces the keys that it names and removes those it sets to null.
+    merged_columns: ClassVar = frozenset({"custom_fields"})
+
     owner = PersonField(null=True, blank=True)
     tags = ArrayField(
         models.CharField(max_length=MAX_TAG_LENGTH),

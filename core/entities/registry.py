@@ -21,7 +21,7 @@ from core.tenancy.fields import PersonField, TenantForeignKey
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What a declaration says of a field beyond what its model column says already."""
+    """What a declaration adds to what a field's model column already says."""
 
     name: str
     kind: Kind | None = None
@@ -87,6 +87,10 @@ class Field:
     default: Any
     # See `Fact`.
     folded: str = ""
+    # What a queryset calls the value of a field that is no column.
+    alias: str = ""
+    # The key in the record's `custom_fields` of a field that a company added.
+    custom_key: str = ""
 
     @cached_property
     def type(self) -> KindType:
@@ -99,7 +103,7 @@ class Field:
     @property
     def attribute(self) -> str:
         """What a queryset and its records call the value; a computed one after `with_computed`."""
-        return self.column or self.name
+        return self.column or self.alias or self.name
 
     @cached_property
     def choice_values(self) -> tuple[str, ...]:
@@ -146,8 +150,10 @@ RECORD_FACTS = (
     fact("external_source"),
     fact("external_id", key=True),
 )
-# Columns of every `Record` that no client sees.
-RECORD_INTERNAL = frozenset({"custom_fields", "deleted_at", "deleted_by"})
+# The column that holds the values of the company's own fields, and in documents the object that does.
+CUSTOM_FIELDS = "custom_fields"
+# Columns of every `Record` that no client sees as they are.
+RECORD_INTERNAL = frozenset({CUSTOM_FIELDS, "deleted_at", "deleted_by"})
 
 
 @dataclass(frozen=True)
@@ -185,6 +191,9 @@ class Entity:
     ordering: str = "-created_at"
     # Relations through which a record is visible besides its own owner.
     visible_through: tuple[str, ...] = ()
+    # The permission word that creating, changing and deleting take, in place of the verbs: for records that decide how
+    # others work. Empty: the verbs.
+    guarded_by: str = ""
     # Named events beyond created, updated, deleted and restored: name -> condition over `changed`, `old` and `new`.
     events: Mapping[str, Callable[[frozenset[str], Mapping[str, Any], Mapping[str, Any]], bool]] = field(
         default_factory=dict
@@ -228,9 +237,22 @@ class Entity:
     def by_meaning(self) -> dict[str, Field]:
         return {item.meaning: item for item in self.fields.values() if item.meaning}
 
+    def relations_to(self, target: str) -> list[Field]:
+        """The declared fields that lead to records of another entity."""
+        return [item for item in self.fields.values() if item.is_relation and item.to == target]
+
+    @cached_property
+    def has_external_id(self) -> bool:
+        return "external_id" in self.fields
+
     @cached_property
     def is_soft_deleted(self) -> bool:
         return any(column.name == "deleted_at" for column in self.model._meta.concrete_fields)
+
+    @cached_property
+    def takes_custom_fields(self) -> bool:
+        """Whether its records have a place for fields that a company adds."""
+        return any(column.name == CUSTOM_FIELDS for column in self.model._meta.concrete_fields)
 
     @property
     def owner(self) -> Field | None:
@@ -287,13 +309,13 @@ def _limit(column: models.Field, validator: type[MinValueValidator] | type[MaxVa
     return next((item.limit_value for item in column.validators if isinstance(item, validator)), None)
 
 
-def _complete(entity: Entity, said: Fact) -> Field:
-    if said.sql:
-        return _computed(said)
-    column: Any = entity.model._meta.get_field(said.name)
+def _complete(entity: Entity, declared: Fact) -> Field:
+    if declared.sql:
+        return _computed(declared)
+    column: Any = entity.model._meta.get_field(declared.name)
     generated = isinstance(column, models.GeneratedField)
     typed: Any = column.output_field if generated else column
-    kind = said.kind or _kind_of(typed)
+    kind = declared.kind or _kind_of(typed)
     to = ""
     if kind is Kind.PERSON:
         to = "user"
@@ -303,35 +325,35 @@ def _complete(entity: Entity, said: Fact) -> Field:
     groupable = kind not in (Kind.LONG_TEXT, Kind.JSON, Kind.UUID, Kind.EMAIL, Kind.PHONE, Kind.URL)
     summable = kind in (Kind.INTEGER, Kind.DECIMAL, Kind.MONEY)
     return Field(
-        name=said.name,
+        name=declared.name,
         kind=kind,
-        label=said.label or _label(said.name),
+        label=declared.label or _label(declared.name),
         column=column.column,
-        required=said.required
-        if said.required is not None
+        required=declared.required
+        if declared.required is not None
         else not (column.blank or column.null or has_default),
         nullable=column.null,
-        read_only=said.read_only or generated,
-        pii=said.pii,
-        search=said.search,
-        key=said.key,
-        meaning=said.meaning,
-        filterable=said.filterable,
-        sortable=said.sortable and kind not in (Kind.LONG_TEXT, Kind.JSON, Kind.TAGS),
-        dimension=said.dimension if said.dimension is not None else groupable,
-        measure=said.measure if said.measure is not None else summable,
+        read_only=declared.read_only or generated,
+        pii=declared.pii,
+        search=declared.search,
+        key=declared.key,
+        meaning=declared.meaning,
+        filterable=declared.filterable,
+        sortable=declared.sortable and kind not in (Kind.LONG_TEXT, Kind.JSON, Kind.TAGS),
+        dimension=declared.dimension if declared.dimension is not None else groupable,
+        measure=declared.measure if declared.measure is not None else summable,
         sql="",
-        description=said.description or str(column.help_text),
-        choices=said.choices or tuple((str(value), str(label)) for value, label in typed.choices or ()),
+        description=declared.description or str(column.help_text),
+        choices=declared.choices or tuple((str(value), str(label)) for value, label in typed.choices or ()),
         max_length=getattr(typed, "max_length", None),
         max_digits=getattr(typed, "max_digits", None) or 18,
         decimal_places=getattr(typed, "decimal_places", None) or 0,
         minimum=_limit(typed, MinValueValidator),
         maximum=_limit(typed, MaxValueValidator),
-        unique=column.unique and said.name != "id",
+        unique=column.unique and declared.name != "id",
         to=to,
         default=None if generated or not has_default or callable(column.default) else column.default,
-        folded=said.folded,
+        folded=declared.folded,
     )
 
 
@@ -340,28 +362,28 @@ def _label(name: str) -> str:
     return name.removeprefix("is_").replace("_", " ").capitalize()
 
 
-def _computed(said: Fact) -> Field:
-    if said.kind is None:
-        raise ValueError(f"{said.name}: a computed field says its kind")
+def _computed(declared: Fact) -> Field:
+    if declared.kind is None:
+        raise ValueError(f"{declared.name}: a computed field must declare its kind")
     return Field(
-        name=said.name,
-        kind=said.kind,
-        label=said.label or _label(said.name),
+        name=declared.name,
+        kind=declared.kind,
+        label=declared.label or _label(declared.name),
         column="",
         required=False,
         nullable=True,
         read_only=True,
-        pii=said.pii,
+        pii=declared.pii,
         search="",
-        key=said.key,
-        meaning=said.meaning,
-        filterable=said.filterable,
-        sortable=said.sortable,
-        dimension=bool(said.dimension),
-        measure=bool(said.measure),
-        sql=said.sql,
-        description=said.description,
-        choices=said.choices,
+        key=declared.key,
+        meaning=declared.meaning,
+        filterable=declared.filterable,
+        sortable=declared.sortable,
+        dimension=bool(declared.dimension),
+        measure=bool(declared.measure),
+        sql=declared.sql,
+        description=declared.description,
+        choices=declared.choices,
         max_length=None,
         max_digits=18,
         decimal_places=2,

@@ -3,6 +3,7 @@
 from core.entities import Entity, Writes, fact, register
 from core.entities.kinds import Kind
 from core.identity import operations
+from core.identity.rights import MANAGE_USERS
 
 USER = register(
     Entity(
@@ -24,6 +25,7 @@ USER = register(
         writes=Writes(operations.create_users, operations.update_users, operations.deactivate_users),
         title=("full_name",),
         ordering="full_name",
+        guarded_by=MANAGE_USERS,
     )
 )
 
@@ -41,6 +43,7 @@ ROLE = register(
         ),
         writes=Writes(operations.create_roles, operations.update_roles, operations.delete_roles),
         ordering="name",
+        guarded_by=MANAGE_USERS,
     )
 )
 
@@ -62,5 +65,6 @@ API_KEY = register(
         internal=frozenset({"secret_hash"}),
         # Created by a call of its own, which answers the secret.
         writes=Writes(None, operations.update_api_keys, operations.revoke_api_keys),
+        guarded_by=MANAGE_USERS,
     )
 )

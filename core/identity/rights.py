@@ -11,13 +11,15 @@ from core.tenancy.actors import VERBS, Rights
 
 EVERYTHING = "*"
 MANAGE_USERS = "manage_users"
+MANAGE_SETTINGS = "manage_settings"
 
 # Permissions beyond verb × entity: word -> what it allows. Upper floors add theirs in `extensions.py`.
 PERMISSION_WORDS: Registry[str] = Registry("permission word")
 PERMISSION_WORDS.register(EVERYTHING, "Everything, now and in future")
 PERMISSION_WORDS.register(MANAGE_USERS, "Members, roles, API keys and the settings of the company")
+PERMISSION_WORDS.register(MANAGE_SETTINGS, "How the company works: pipelines, stages, reasons for losing")
 for _verb in VERBS:
-    PERMISSION_WORDS.register(_verb, f"{_verb.capitalize()}, whatever the kind of record")
+    PERMISSION_WORDS.register(_verb, f"{_verb.capitalize()} any record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class BuiltinRole:
 
 BUILTIN_ROLES = (
     BuiltinRole("admin", (EVERYTHING,), "all"),
-    BuiltinRole("manager", ("create", "read", "update", "delete", "analytics"), "team"),
+    BuiltinRole("manager", ("create", "read", "update", "delete", "analytics", MANAGE_SETTINGS), "team"),
     BuiltinRole("sales", ("create", "read", "update", "analytics"), "own"),
     BuiltinRole("viewer", ("read", "analytics"), "all"),
 )

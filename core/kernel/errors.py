@@ -61,6 +61,16 @@ class Forbidden(DomainError):
     code, status, title = "forbidden", 403, "This is not allowed for you"
 
 
+# Codes of faults that say what an actor may not do, rather than what is wrong with the input.
+MASKED, NOT_EDITABLE = "field_masked", "not_editable"
+
+
+def refused_input(detail: str = "", *, faults: Sequence[Fault]) -> DomainError:
+    """The refusal that fits the faults: Forbidden if the actor may not do one of the things, otherwise Invalid."""
+    kind = Forbidden if any(fault.code in (MASKED, NOT_EDITABLE) for fault in faults) else Invalid
+    return kind(detail, faults=faults)
+
+
 class NotFound(DomainError):
     code, status, title = "not_found", 404, "There is no such thing here"
 

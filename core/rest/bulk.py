@@ -17,12 +17,19 @@ from django.http import HttpResponse
 from core.access import EntityView
 from core.access.writing import MAX_ROWS, write
 from core.changes.rows import EXPECTED_VERSION
-from core.kernel.errors import DomainError, Fault, Invalid, NotFound, TooLarge, as_object
+from core.kernel.errors import NOT_EDITABLE, DomainError, Fault, Invalid, NotFound, TooLarge, as_object
 from core.rest import problems
 
 OPERATIONS = ("create", "update", "delete")
 SUCCESS = {"create": 201, "update": 200, "delete": 204}
-STATUS_BY_CODE = {"not_found": 404, "stale": 412, "forbidden": 403, "conflict": 409, "locked": 423}
+STATUS_BY_CODE = {
+    "not_found": 404,
+    "stale": 412,
+    "forbidden": 403,
+    NOT_EDITABLE: 403,
+    "conflict": 409,
+    "locked": 423,
+}
 
 
 @dataclass
@@ -135,13 +142,15 @@ def _refuse_repeated_ids(items: list[_Item]) -> None:
 
 def _refuse_unseen(view: EntityView, items: list[_Item]) -> None:
     ids = {item.record_id for item in items if item.record_id is not None}
-    if not ids:
-        return
-    seen = set(view.records().filter(pk__in=ids).values_list("pk", flat=True))
+    open_for = view.open_for(ids, ("update", "delete"))
     for item in items:
-        if item.record_id is not None and item.record_id not in seen:
-            # What is not there for the caller answers before anything else about it.
+        if item.record_id is None:
+            continue
+        # Whether the record is there for the caller is answered before anything else about it.
+        if item.record_id not in open_for:
             item.faults = (Fault("id", "not_found", NotFound.title + "."),)
+        elif not item.faults and item.op not in open_for[item.record_id]:
+            item.faults = (Fault("id", "forbidden", view.not_open(item.op).detail),)
 
 
 def _write(view: EntityView, op: str, chosen: list[_Item], now: datetime, atomic: bool) -> None:

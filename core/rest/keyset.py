@@ -1,4 +1,4 @@
-"""The order of a list, and the rows behind a place in it: where a cursor goes on."""
+"""The order of a list, and the rows after a place in it, where a cursor continues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from core.entities import Field
 from core.entities.kinds import BadValue
 
-# (field, descending), ended by the id.
+# (field, descending), ending with the id.
 Ordering = tuple[tuple[Field, bool], ...]
 
 
@@ -30,13 +30,13 @@ def typed(field: Field, value: str | None) -> Any:
 
 def after(ordering: Ordering, values: tuple[str | None, ...], backwards: bool) -> Q:
     """`behind` for values as a cursor has them."""
-    known = tuple(typed(field, text) for (field, _), text in zip(ordering, values, strict=True))
-    return behind(ordering, known, backwards)
+    typed_values = tuple(typed(field, text) for (field, _), text in zip(ordering, values, strict=True))
+    return behind(ordering, typed_values, backwards)
 
 
 def behind(ordering: Ordering, values: tuple[Any, ...], backwards: bool) -> Q:
-    """Rows behind the place, of a queryset that knows the computed ones of the fields. PostgreSQL sorts nulls as if larger
-    than everything."""
+    """Rows after the place, of a queryset that is annotated with the computed ones of the fields. PostgreSQL sorts nulls as if
+    they were larger than everything."""
     further, equal = Q(pk__in=[]), Q()
     bound = Q()
     for place, ((field, descending), value) in enumerate(zip(ordering, values, strict=True)):
@@ -51,7 +51,7 @@ def behind(ordering: Ordering, values: tuple[Any, ...], backwards: bool) -> Q:
                 later |= Q(**{f"{column}__isnull": True})
             same = Q(**{column: value})
             if place == 0 and not field.nullable:
-                # Implied by the rest; said apart, an index can start there.
+                # Implied by the rest; as a condition of its own it tells an index where to start.
                 bound = Q(**{f"{column}__lte" if down else f"{column}__gte": value})
         further |= equal & later
         equal &= same

@@ -18,12 +18,12 @@ from django.core import signing
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Q, QuerySet
 
-from core.access import EntityView, UnknownField
+from core.access import EntityView, MaskedField, UnknownField
 from core.access.output import Document, Output
 from core.conditions.params import parse_params
 from core.entities import Field
 from core.entities.computed import with_computed
-from core.kernel.errors import Fault, Invalid, NotFound
+from core.kernel.errors import MASKED, DomainError, Fault, Invalid, NotFound, refused_input
 from core.rest.declarations import SHAPE_PARAMETERS
 from core.rest.keyset import after, order
 from core.rest.plain_lists import PlainKey, counting, plain_counting, plain_rows, plain_rows_behind
@@ -57,7 +57,7 @@ class ListQuery:
     view: EntityView
     output: Output
     filters: Q
-    # (field, descending), ended by the id.
+    # (field, descending), ending with the id.
     ordering: tuple[tuple[Field, bool], ...]
     search: str
     page: int
@@ -67,8 +67,14 @@ class ListQuery:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this asks for all records of the company: no condition, no search, nothing hidden from the actor."""
-        return not self.filters and not self.search and self.view.actor.rights.record_scope == "all"
+        """Whether this asks for all records of the company: no condition, no search, every record open to the actor, and an
+        order by fields that every company has."""
+        return (
+            not self.filters
+            and not self.search
+            and self.view.actor.rights.record_scope == "all"
+            and not any(field.custom_key for field, _ in self.ordering)
+        )
 
     def plain_key(self) -> PlainKey:
         """What the query of a plain list depends on."""
@@ -99,7 +105,7 @@ class Cursor:
 def read_shape(pairs: Pairs, view: EntityView) -> Output:
     """`fields` and `expand` of a request.
 
-    Raises: Invalid.
+    Raises: Invalid, Forbidden.
     """
     given = dict(pairs)
     fields = given["fields"].split(",") if "fields" in given else None
@@ -108,7 +114,7 @@ def read_shape(pairs: Pairs, view: EntityView) -> Output:
 
 
 def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
-    """Raises: Invalid with every fault of every parameter."""
+    """Raises: Invalid with every fault of every parameter; Forbidden likewise, when one asks for a masked field."""
     faults: list[Fault] = []
     given: dict[str, str] = {}
     for name, value in pairs:
@@ -120,13 +126,13 @@ def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
     def attempt(work: Any) -> Any:
         try:
             return work()
-        except Invalid as invalid:
-            faults.extend(invalid.faults or [Fault("", invalid.code, invalid.detail)])
+        except DomainError as refusal:
+            faults.extend(refusal.faults or [Fault("", refusal.code, refusal.detail)])
             return None
 
     condition = attempt(lambda: parse_params(pairs, view, RESERVED, zone=ZoneInfo(view.actor.zone)))
     output = attempt(lambda: read_shape(pairs, view))
-    ordering = attempt(lambda: _read_ordering(given.get("ordering", view.entity.ordering), view))
+    ordering = attempt(lambda: _read_ordering(given.get("ordering", view.default_ordering), view))
     page_size = attempt(lambda: _whole(given, "page_size", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE))
     page = attempt(lambda: _whole(given, "page", 1, None))
     if page and page_size and page * page_size > MAX_OFFSET and page > 1:
@@ -145,7 +151,7 @@ def read_list_query(pairs: Pairs, view: EntityView, now: datetime) -> ListQuery:
         elif ordering:
             cursor = attempt(lambda: _read_cursor(given["cursor"], view, ordering))
     if faults:
-        raise Invalid(faults=faults)
+        raise refused_input(faults=faults)
     filters = condition.to_q(now=now) if condition is not None else Q()
     return ListQuery(view, output, filters, ordering, search, page, page_size, cursor, "count" in given)
 
@@ -166,10 +172,15 @@ def _read_ordering(text: str, view: EntityView) -> tuple[tuple[Field, bool], ...
     chosen: list[tuple[Field, bool]] = []
     faults = []
     for name in names[: MAX_ORDERING + 1]:
+        field = None
         try:
             field = view.field(name.removeprefix("-"))
+        except MaskedField:
+            detail = f"{name[:100]!r} is masked for you and cannot be ordered by."
+            faults.append(Fault("ordering", MASKED, detail))
+            continue
         except UnknownField:
-            field = None
+            pass
         if field is None or not field.sortable:
             faults.append(Fault("ordering", "unknown_ordering", f"{name[:100]!r} cannot be ordered by."))
         else:
@@ -177,10 +188,10 @@ def _read_ordering(text: str, view: EntityView) -> tuple[tuple[Field, bool], ...
     if len(names) > MAX_ORDERING:
         faults.append(Fault("ordering", "too_many", f"At most {MAX_ORDERING} fields order a list."))
     if faults:
-        raise Invalid(faults=faults)
+        raise refused_input(faults=faults)
     if not any(field.name == "id" for field, _ in chosen):
         # Ties are broken in the direction of the list, so that one index serves both columns.
-        chosen.append((view.entity.fields["id"], bool(chosen) and chosen[0][1]))
+        chosen.append((view.field("id"), bool(chosen) and chosen[0][1]))
     return tuple(chosen)
 
 
@@ -238,13 +249,13 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     stop = start + query.page_size + 1
     if records is None and query.is_plain:
         queryset = None
-        # Asked once: a count that grew old while the page was read may not be asked for behind the last statement.
-        known = _known_count(query.plain_key())
+        # Looked up once: a count that expired while the page was read must not be asked for after the last statement.
+        estimate = _large_count(query.plain_key())
         rows = query.output.documents_of(
-            plain_rows(*query.plain_key(), start, stop), last=known is not None and not query.exact_count
+            plain_rows(*query.plain_key(), start, stop), last=estimate is not None and not query.exact_count
         )
     else:
-        queryset, known = query.queryset(records), None
+        queryset, estimate = query.queryset(records), None
         rows = query.output.documents(queryset[start:stop])
     has_next = len(rows) > query.page_size
     rows = rows[: query.page_size]
@@ -254,8 +265,8 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
         count, exact = start + len(rows), True
     elif query.exact_count:
         count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
-    elif known is not None:
-        count, exact = known, False
+    elif estimate is not None:
+        count, exact = estimate, False
     elif queryset is None:
         count, exact = _count_of_plain(query.plain_key())
     else:
@@ -281,7 +292,7 @@ def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
         return 0, True
 
 
-def _known_count(key: PlainKey) -> int | None:
+def _large_count(key: PlainKey) -> int | None:
     """The estimate of a moment ago."""
     count, until = _large_counts.get(key, (None, 0.0))
     return count if until > time.monotonic() else None

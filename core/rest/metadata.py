@@ -1,4 +1,4 @@
-"""`/metadata/entities/`: what there is, narrowed to what the caller may see and do."""
+"""`/metadata/entities/`: kinds of records and their fields, as far as the caller may see them, and what they may do."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _summary(seen: EntityView) -> dict[str, Any]:
         "label_plural": entity.label_plural,
         "path": f"/api/v1/{entity.path}/",
         "title": [name for name in entity.title if name in seen.fields],
-        "ordering": entity.ordering,
+        "ordering": seen.default_ordering,
         "recycle_bin": entity.is_soft_deleted,
         "can": {verb: seen.can(verb) for verb in VERBS},
     }
@@ -150,6 +150,7 @@ def _fields(seen: EntityView) -> list[FieldMetadata]:
 
 
 def _field(field: Field, mode: Mode) -> FieldMetadata:
+    """What is masked is described as the masked text that is shown: it can be neither asked for nor written."""
     is_decimal = field.kind in (Kind.DECIMAL, Kind.MONEY)
     default = str(field.default) if isinstance(field.default, Decimal) else field.default
     return FieldMetadata(

@@ -1,7 +1,7 @@
 """A list that nothing narrows, compiled once.
 
-It is the one asked for most, and Django builds and compiles its query for longer than PostgreSQL runs it. The query depends
-on nothing but the arguments of the functions that are cached here.
+It is the list that is requested most, and Django takes longer to compile its query than PostgreSQL takes to run it. The query
+depends on nothing but the arguments of the functions that are cached here.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def counting(queryset: QuerySet[Any]) -> tuple[str, tuple[Any, ...]]:
 
 
 def _plain_queryset(entity: str, company_id: UUID, ordering: _Ordering) -> QuerySet[Any]:
-    fields = entities[entity].fields
-    records = EntityView(entities[entity], system_actor(company_id)).records()
-    known = with_computed(records, (fields[name] for name, _ in ordering))
-    return known.order_by(*(order(fields[name], descending) for name, descending in ordering))
+    everything = EntityView(entities[entity], system_actor(company_id))
+    asked = [(everything.field(name), descending) for name, descending in ordering]
+    records = with_computed(everything.records(), (field for field, _ in asked))
+    return records.order_by(*(order(field, descending) for field, descending in asked))
 
 
 @lru_cache(maxsize=4096)
@@ -76,7 +76,8 @@ def _plain_template(
     backwards: bool,
     limit: int,
 ) -> Compiled:
-    fields = [entities[entity].fields[name] for name, _ in ordering]
+    everything = EntityView(entities[entity], system_actor(company_id))
+    fields = [everything.field(name) for name, _ in ordering]
     kinds = {Kind.DATETIME: datetime}
     stand_ins = tuple(_STAND_INS[kinds.get(field.kind, UUID)](place) for place, field in enumerate(fields))
     asked = tuple((field, descending) for field, (_, descending) in zip(fields, ordering, strict=True))

@@ -1,4 +1,4 @@
-"""`/recycle-bin/`: what was deleted, of all entities, newest first; each can be restored for 30 days."""
+"""`/recycle-bin/`: what was deleted, of all entities, newest first, for those who may delete and so restore it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _entity() -> dict[str, Any]:
 
 
 class RecycleBinView(ApiView):
-    """Deleted records the caller would see, `?entity=` narrows to one kind. Restore at `/{entity}/{id}/restore/`."""
+    """Deleted records that the caller may restore; `?entity=` narrows to one kind. Restore at `/{entity}/{id}/restore/`."""
 
     verbs = {"get": MEMBER}
 

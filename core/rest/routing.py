@@ -85,7 +85,7 @@ class EntityRouter(SimpleRouter):
 
         if writes.create and writes.update and writes.delete:
             route("bulk/", "post", "bulk", "bulk")
-        if writes.create and writes.update and "external_id" in entity.fields:
+        if writes.create and writes.update and entity.has_external_id:
             route("by-external-id/<str:source>/<str:external_id>/", "put", "by_external_id", "by-external-id")
         if entity.is_soft_deleted and writes.restore:
             route("<str:pk>/restore/", "post", "restore", "restore")

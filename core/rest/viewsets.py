@@ -23,8 +23,7 @@ from rest_framework.viewsets import ViewSetMixin
 from core.access import EntityView, actions, view
 from core.access.output import Document, Output
 from core.access.writing import write, write_one
-from core.entities import Action, Entity, Field, Nested, actions_of, entities
-from core.entities.kinds import Kind
+from core.entities import Action, Entity, Nested, actions_of, entities
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
 from core.rest import bulk, idempotency
 from core.rest.declarations import SHAPE_PARAMETERS, Operation, created_below, performing, standard
@@ -132,15 +131,10 @@ class EntityViewSet(ViewSetMixin, ApiView):
         return self._create(self.view.read_input(request.data, partial=False))
 
     def update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
-        """PUT: the whole record; what is not sent goes back to its default."""
+        """PUT: the whole record; what is not sent and the caller may edit goes back to its default."""
         values = self.view.read_input(request.data, partial=False, operation="update")
         kept = self.entity.put_keeps | ({self.entity.owner.name} if self.entity.owner else set())
-        defaults = {
-            name: _blank(field)
-            for name, field in self.view.fields.items()
-            if not field.read_only and name not in values and name not in kept
-        }
-        return self._change(pk, defaults | values)
+        return self._change(pk, values | self.view.defaults(values, kept))
 
     def partial_update(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         return self._change(pk, self.view.read_input(request.data, partial=True, operation="update"))
@@ -162,6 +156,8 @@ class EntityViewSet(ViewSetMixin, ApiView):
                 raise Invalid(
                     faults=[Fault(name, "differs_from_path", "The body names another external id.")]
                 )
+        # Nobody finds out about ids that they may not set.
+        self.view.read_input(keys, partial=True, operation="update")
         with connection.cursor() as cursor:
             # Two requests for the same new external id take turns.
             lock = f"{self.actor.company_id}:{self.entity.name}:{source}:{external_id}"
@@ -243,18 +239,6 @@ class EntityViewSet(ViewSetMixin, ApiView):
             expected_version=read_if_match(self.request),
             among=self.records() if narrowed else None,
         )
-
-
-def _blank(field: Field) -> Any:
-    if field.default is not None:
-        return field.default
-    if field.nullable:
-        return None
-    if field.kind is Kind.TAGS:
-        return []
-    if field.kind is Kind.JSON:
-        return {}
-    return "" if field.type.is_text else None
 
 
 class NestedViewSet(EntityViewSet):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, register
 from core.entities.kinds import Kind
+from core.identity.rights import MANAGE_SETTINGS
 from crm import operations
 from crm.operations.catalog import TAGGED
 
@@ -91,5 +92,6 @@ LOST_REASON = register(
             judge=operations.judge_lost_reasons,
         ),
         ordering="order",
+        guarded_by=MANAGE_SETTINGS,
     )
 )

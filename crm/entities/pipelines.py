@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.entities import Entity, Nested, Writes, fact, register
+from core.identity.rights import MANAGE_SETTINGS
 from crm import operations
 
 PIPELINE = register(
@@ -30,6 +31,7 @@ PIPELINE = register(
             judge=operations.judge_pipelines,
         ),
         ordering="order",
+        guarded_by=MANAGE_SETTINGS,
     )
 )
 
@@ -67,5 +69,6 @@ PIPELINE_STAGE = register(
             judge=operations.judge_pipeline_stages,
         ),
         ordering="order",
+        guarded_by=MANAGE_SETTINGS,
     )
 )

@@ -15,9 +15,8 @@ from django.core.management import get_commands
 from django.db import connection, transaction
 from django.test import override_settings
 
-from core.access.view import GUARDED_ENTITIES
 from core.entities import entities
-from core.identity.rights import MANAGE_USERS, is_permission
+from core.identity.rights import MANAGE_USERS, PERMISSION_WORDS, is_permission
 from core.jobs.registry import job_kinds
 from core.rest.schema.views import openapi_document
 from core.rest.views import MEMBER, ApiView
@@ -186,8 +185,10 @@ class TestEntities:
             assert len(rooms.acme.records[entity.name]) >= expected, entity.name
             assert len(rooms.globex.records[entity.name]) >= expected, entity.name
 
-    def test_that_are_guarded_exist(self) -> None:
-        assert set(GUARDED_ENTITIES) <= set(entities.names())
+    def test_are_guarded_by_words_of_permission(self) -> None:
+        guards = {entity.guarded_by for entity in entities if entity.guarded_by}
+        assert MANAGE_USERS in guards
+        assert guards <= set(PERMISSION_WORDS.names())
 
 
 class TestModels:

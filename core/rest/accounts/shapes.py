@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.entities import get_entity
+from core.identity.models import ApiKey
 from core.identity.operations.companies import COMPANY_SETTINGS, MAX_NAME
 from core.identity.rights import permission_words
 from core.rest.schema.fields import DATETIME, FILLED, VERSION, or_null
@@ -36,7 +36,7 @@ def company_input() -> dict[str, Any]:
 
 
 def api_key_input() -> dict[str, Any]:
-    most = get_entity("api_key").fields["name"].max_length
+    most = ApiKey._meta.get_field("name").max_length
     return {
         "type": "object",
         "required": ["name", "scopes"],

@@ -197,7 +197,7 @@ class UserViewSet(EntityViewSet):
     @action(detail=True, methods=["post"], url_path="set-password")
     def set_password(self, request: Request, pk: str) -> HttpResponse:
         """Give a member their first or a new password; their sessions end."""
-        record = self.view.get(pk, self.records().only("pk"))
+        record = self.view.get(pk, self.records().only("pk"), verb="update")
         body = SetPasswordInput.read(request.data)
         operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
         return HttpResponse(status=204)
@@ -217,7 +217,7 @@ class ApiKeyViewSet(EntityViewSet):
     @documented(request=RotateInput, optional_body=True, response=NewApiKeyOutput, status=201, secret=True)
     def rotate(self, request: Request, pk: str, **kwargs: Any) -> Response:
         """A new key like this one, which goes on for a while."""
-        record = self.view.get(pk, self.records().only("pk"))
+        record = self.view.get(pk, self.records().only("pk"), verb="update")
         body = RotateInput.read(request.data)
         overlap = {"overlap": timedelta(seconds=body["overlap_seconds"])} if body else {}
         return self._shown_once(

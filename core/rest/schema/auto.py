@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 from rest_framework.serializers import Serializer
 
-from core.access.view import GUARDED_ENTITIES, MANAGE_USERS
 from core.entities import entities
 from core.rest.declarations import ActionShape, Content, EntityShape, Operation, Shape, first_sentence
 from core.rest.schema.components import ETAG, LOCATION, Components, body
@@ -254,6 +253,6 @@ def right_of(view: ApiView) -> str:
     verb = view.required_verb() or ""
     if not isinstance(view, EntityViewSet):
         return verb
-    if verb != "read" and view.entity.name in GUARDED_ENTITIES:
-        return MANAGE_USERS
+    if verb != "read" and view.entity.guarded_by:
+        return view.entity.guarded_by
     return f"{verb}:{view.entity.name}" if verb else ""

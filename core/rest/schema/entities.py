@@ -8,7 +8,7 @@ from typing import Any
 from core.access.actions import body_fields
 from core.access.writing import MAX_ROWS
 from core.conditions.schema import MAX_NODES
-from core.entities import Entity, Field, entities
+from core.entities import CUSTOM_FIELDS, Entity, Field, entities
 from core.entities.kinds import Kind
 from core.identity.rights import permission_words
 from core.rest.declarations import ActionShape, EntityShape, record
@@ -69,6 +69,11 @@ def _without(schema: Schema, name: str) -> Schema:
 
 def _record(components: Components, entity: Entity) -> Schema:
     properties = {name: shown(field) for name, field in entity.fields.items()}
+    if entity.takes_custom_fields:
+        properties[CUSTOM_FIELDS] = {
+            "type": "object",
+            "description": "The fields that the company added, by key; absent where it added none.",
+        }
     for name, field in entity.fields.items():
         if field.is_relation:
             detail = f"#/components/schemas/{entities[field.to].class_name}"
@@ -79,7 +84,8 @@ def _record(components: Components, entity: Entity) -> Schema:
             }
     answer = {
         "type": "object",
-        "description": "Fields that the caller may not see are left out, and so are those not asked for.",
+        "description": "Fields that the caller may not see are left out, and so are those not asked for. A field that is "
+        "masked for the caller holds a masked text, or null, whatever its type.",
         "properties": properties,
         "additionalProperties": False,
         "examples": [_sample(entity, entity.fields.values())],
@@ -116,6 +122,12 @@ def _written(entity: Entity, field: Field) -> Schema:
 def _document(entity: Entity, fields: list[Field], *, whole: bool = True, versioned: bool = False) -> Schema:
     required = [field.name for field in fields if field.required] if whole else []
     properties = {field.name: _written(entity, field) for field in fields}
+    if entity.takes_custom_fields:
+        properties[CUSTOM_FIELDS] = {
+            "type": "object",
+            "description": "The fields that the company added, by key: `/metadata/entities/` lists them. A change keeps the keys "
+            "that it does not name; null removes one.",
+        }
     if versioned:
         properties["version"] = {**VERSION, "description": "The version that was read; 412 when it moved on."}
     return {
