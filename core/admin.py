@@ -23,7 +23,7 @@ from core.backoffice.writing import actor_of
 from core.identity.models import ApiKey, Person, Role
 from core.identity.operations import create_api_key, rotate_api_key, set_member_password
 from core.identity.operations.api_keys import NewApiKey
-from core.identity.rights import MANAGE_USERS, PERMISSION_WORDS, covers
+from core.identity.rights import MANAGE_SETTINGS, MANAGE_USERS, PERMISSION_WORDS, covers
 from core.kernel.errors import DomainError, Forbidden
 from core.kernel.transactions import savepoint
 from core.tenancy.actors import Actor
@@ -60,7 +60,7 @@ class PersonAdmin(EntityAdmin):
         return [named("<uuid:record_id>/password/", self.password_view, "set_password")]
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[ActionLink]:
-        if not self.has_change_permission(request):
+        if not self.has_change_permission(request, record):
             return []
         if record.pk == actor_of(request).user_id:
             return [ActionLink("Change password", reverse("admin:own_password"), "password")]
@@ -74,7 +74,7 @@ class PersonAdmin(EntityAdmin):
         """Give a member their first or a new password."""
         if not self.has_change_permission(request):
             raise Forbidden()
-        person = self.get_record(request, str(record_id))
+        person = self.get_record(request, str(record_id), "update")
 
         def act(filled: dict[str, Any]) -> tuple[str, str]:
             set_member_password(
@@ -139,7 +139,7 @@ class NewKeyForm(ActionForm):
 def _in_order() -> Iterator[str]:
     """The words of permission as they were declared, the widest last."""
     names = list(PERMISSION_WORDS.names())
-    yield from sorted(names, key=lambda word: (word in ("*", MANAGE_USERS), word == "*"))
+    yield from sorted(names, key=lambda word: (word in ("*", MANAGE_USERS, MANAGE_SETTINGS), word == "*"))
 
 
 @admin.register(ApiKey)
@@ -159,7 +159,7 @@ class ApiKeyAdmin(EntityAdmin):
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[ActionLink]:
         ended = record.revoked_at or (record.expires_at and record.expires_at <= timezone.now())
-        if ended or not self.has_change_permission(request):
+        if ended or not self.has_change_permission(request, record):
             return []
         return [ActionLink("Rotate", reverse("admin:core_apikey_rotate", args=[record.pk]), "autorenew")]
 
@@ -200,7 +200,7 @@ class ApiKeyAdmin(EntityAdmin):
         """A new key in place of this one."""
         if not self.has_change_permission(request):
             raise Forbidden()
-        key = self.get_record(request, str(record_id))
+        key = self.get_record(request, str(record_id), "update")
 
         def act(filled: dict[str, Any]) -> HttpResponse:
             overlap = timedelta(seconds=int(filled["overlap"]))

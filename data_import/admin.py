@@ -213,10 +213,10 @@ class ImportJobAdmin(EntityAdmin):
             ],
             "fields": [
                 *((item["name"], item["label"], item["required"]) for item in fields),
-                *([("full_name", "Full name", False)] if "last_name" in seen.fields else []),
+                *([("full_name", "Full name", False)] if "last_name" in seen.editable else []),
             ],
             "modes": Mode.choices,
-            "keys": [(field.name, field.label) for field in seen.fields.values() if field.key],
+            "keys": [(field.name, field.label) for field in seen.editable.values() if field.key],
         }
 
     def _plan(self, job: Any, seen: EntityView) -> dict[str, Any]:

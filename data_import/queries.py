@@ -12,7 +12,6 @@ from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, 
 from django.db.models.functions import Coalesce
 
 from core.access import EntityView
-from core.access.modes import Mode
 from core.entities import Field
 from core.entities.kinds import Kind
 from core.jobs.models import Job
@@ -58,11 +57,7 @@ ROWS = (
 
 def importable(seen: EntityView) -> list[Field]:
     """The fields that the actor may fill from a file."""
-    return [
-        field
-        for name, field in seen.fields.items()
-        if seen.modes[name] is Mode.EDIT and not field.read_only and field.kind in READABLE
-    ]
+    return [field for field in seen.editable.values() if field.kind in READABLE]
 
 
 def describe_detection(found: Detection, seen: EntityView, *, suggest: bool = True) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class EntityView:
         """Whether the verb is open for a record of `with_verbs`. Whether the role has the verb is another question: `can`."""
         if verb == "read" or sees_everything(self.entity, self.actor, verb):
             return True
-        return bool(getattr(record, f"allows_{verb}"))
+        return bool(getattr(record, f"allows_{verb}", False))
 
     def open_for(
         self, ids: Collection[UUID], verbs: Collection[str], among: QuerySet[Any] | None = None

@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from core.access import EntityView
-from core.access.modes import Mode
 from core.access.writing import MAX_ROWS, write
 from core.backoffice.forms import ActionForm, search_select, text_input
 from core.backoffice.values import name_of, slim
@@ -41,9 +40,9 @@ def offered(admin: EntityAdmin, request: HttpRequest) -> dict[str, tuple[Any, st
 
     if admin.has_change_permission(request):
         owner = seen.entity.owner
-        if owner is not None and seen.modes[owner.name] is Mode.EDIT:
+        if owner is not None and owner.name in seen.editable:
             offer("assign_owner", "Assign owner", assign_owner)
-        if "tags" in seen.fields and seen.modes["tags"] is Mode.EDIT:
+        if "tags" in seen.editable:
             offer("add_tag", "Add tag", add_tag)
     if admin.has_delete_permission(request):
         where = "Move to recycle bin" if seen.entity.is_soft_deleted else admin.removal[0]
@@ -121,7 +120,7 @@ def _run(
         except DomainError as refusal:
             form.show_faults(refusal, {"owner": "owner_id", "tags": "tag"})
         else:
-            _report(request, seen, outcome)
+            _report(request, seen, operation, outcome)
             return HttpResponseRedirect(request.get_full_path())
     shown = list(slim(queryset, seen)[: NAMES_SHOWN + 1])
     context: Mapping[str, Any] = {
@@ -140,11 +139,14 @@ def _run(
     return TemplateResponse(request, "backoffice/bulk_action.html", dict(context))
 
 
-def _report(request: HttpRequest, seen: EntityView, outcome: Outcome) -> None:
+def _report(request: HttpRequest, seen: EntityView, operation: str, outcome: Outcome) -> None:
     done = len(outcome.ids) - len(outcome.unchanged)
+    past = "updated"
+    if operation == "delete":
+        past = "moved to the recycle bin" if seen.entity.is_soft_deleted else "deleted"
     noun = seen.entity.noun if done == 1 else seen.entity.noun_plural
     if done or not outcome.refused:
-        messages.success(request, f"{done} {noun} done.")
+        messages.success(request, f"{done} {noun} {past}.")
     if outcome.unchanged:
         messages.info(request, f"{len(outcome.unchanged)} were so already.")
     if outcome.refused:

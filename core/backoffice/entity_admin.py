@@ -20,7 +20,6 @@ from unfold.widgets import UnfoldAdminAutocompleteWidget
 
 from core.access import EntityView
 from core.access.actions import can_perform
-from core.access.modes import Mode
 from core.backoffice import bulk_actions, record_pages
 from core.backoffice.forms import Control, EntityForm, form_class
 from core.backoffice.guided import Guide, action_page
@@ -116,10 +115,15 @@ class EntityAdmin(OperationAdmin):
         return self.entity.writes.create is not None and self.view_of(request).can("create")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.entity.writes.update is not None and self.view_of(request).can("update")
+        return self.entity.writes.update is not None and self._may(request, obj, "update")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.entity.writes.delete is not None and self.view_of(request).can("delete")
+        return self.entity.writes.delete is not None and self._may(request, obj, "delete")
+
+    def _may(self, request: HttpRequest, record: Any, verb: str) -> bool:
+        """Whether the person has the verb; with a record that `get_object` found, whether it is open for that record."""
+        seen = self.view_of(request)
+        return seen.can(verb) and (record is None or seen.allows(record, verb))
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -130,6 +134,7 @@ class EntityAdmin(OperationAdmin):
         """The record with the names of what it points to; None for what the person does not see."""
         seen = self.view_of(request)
         among = with_computed(slim(seen.records(), seen), seen.fields.values())
+        among = seen.with_verbs(among, ("update", "delete"))
         try:
             record = seen.get(object_id, among)
         except NotFound:
@@ -137,11 +142,14 @@ class EntityAdmin(OperationAdmin):
         attach_names(seen, [record], seen.fields.values())
         return record
 
-    def get_record(self, request: HttpRequest, object_id: str) -> Any:
-        """Raises: Http404."""
+    def get_record(self, request: HttpRequest, object_id: str, verb: str = "read") -> Any:
+        """Raises: Http404; Forbidden for a record that the person sees and the verb is not open for."""
         record = self.get_object(request, unquote(object_id))
         if record is None:
             raise Http404
+        seen = self.view_of(request)
+        if not seen.allows(record, verb):
+            raise seen.not_open(verb)
         return record
 
     # --- list --------------------------------------------------------------------------------------------------
@@ -172,10 +180,10 @@ class EntityAdmin(OperationAdmin):
         seen = self.view_of(request)
         names = self.filters or [
             name
-            for name, field in seen.fields.items()
+            for name, field in seen.askable.items()
             if field.filterable and field.kind in FILTERED_KINDS and name not in ("created_by", "updated_by")
         ]
-        return [name for name in names if name in seen.fields and seen.fields[name].filterable][
+        return [name for name in names if name in seen.askable and seen.askable[name].filterable][
             :FILTERS_SHOWN
         ]
 
@@ -183,9 +191,10 @@ class EntityAdmin(OperationAdmin):
         return tuple(field.name for field in self.view_of(request).searched)
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
-        name = self.entity.ordering
-        field = self.entity.fields[name.removeprefix("-")]
-        return [f"-{field.column}" if name.startswith("-") else field.column]
+        seen = self.view_of(request)
+        name = seen.default_ordering
+        column = seen.askable[name.removeprefix("-")].column
+        return [f"-{column}" if name.startswith("-") else column]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # `EntityChangeList` reads every parameter as the API does; Django's own lookups are not offered.
@@ -200,11 +209,7 @@ class EntityAdmin(OperationAdmin):
 
     def writable(self, seen: EntityView, record: Any = None) -> list[str]:
         """Fields the form may change."""
-        return [
-            name
-            for name, field in seen.fields.items()
-            if not field.read_only and seen.modes[name] is Mode.EDIT
-        ]
+        return list(seen.editable)
 
     def grouped(self, names: Iterable[str]) -> list[tuple[str, list[str]]]:
         """`names` in the groups of this admin, those of no group last."""
@@ -221,7 +226,7 @@ class EntityAdmin(OperationAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         seen = self.view_of(request)
-        may_change = self.has_change_permission(request) if obj else True
+        may_change = self.has_change_permission(request, obj) if obj else True
         written = set(self.writable(seen, obj)) if may_change else set()
         names = [name for name in seen.fields if name not in SYSTEM_FIELDS]
         if obj is None:
@@ -241,7 +246,9 @@ class EntityAdmin(OperationAdmin):
         return fieldsets
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Sequence[Any]:
-        may_write = self.has_add_permission(request) if obj is None else self.has_change_permission(request)
+        may_write = (
+            self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
+        )
         return self.lines if may_write else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
@@ -302,7 +309,9 @@ class EntityAdmin(OperationAdmin):
         offered = [
             action
             for action in actions_of(self.entity.name)
-            if can_perform(seen, action) and action.is_offered(record)
+            if can_perform(seen, action)
+            and seen.allows(record, action.verb)
+            and action.is_offered(record)
         ]
         return [
             record_pages.ActionLink(

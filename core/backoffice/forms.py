@@ -20,10 +20,10 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from core.access import EntityView
+from core.access import EntityView, view
 from core.backoffice.values import country_name, names_of, value_of
 from core.changes.rows import EXPECTED_VERSION
-from core.entities import Field, entities
+from core.entities import CUSTOM_FIELDS, Field, entities
 from core.entities.codes import COUNTRY_CODES, CURRENCY_CODES
 from core.entities.kinds import BadValue, Kind
 from core.kernel.errors import DomainError, Fault, Invalid, Stale
@@ -52,7 +52,7 @@ class RelationSelect(UnfoldAdminAutocompleteWidget):
         self, name: str, value: Any, attrs: dict[str, Any] | None = None
     ) -> list[tuple[str | None, list[dict[str, Any]], int]]:
         entity = entities[self.to]
-        field = entity.fields["id"]
+        field = view(entity, self.actor).fields["id"]
         known: dict[str, str] = {}
         for text in (str(item) for item in value if item):
             try:
@@ -282,7 +282,7 @@ class EntityForm(forms.ModelForm):
             if not self.is_new and name not in self.changed_data:
                 continue
             try:
-                document[name] = as_json(field, text)
+                _put(document, field, as_json(field, text))
             except _BadJson:
                 self.add_error(name, "This is not JSON.")
         try:
@@ -304,7 +304,9 @@ class EntityForm(forms.ModelForm):
 
     def _place(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
-            name = fault.path.split(".")[0].removesuffix("_id")
+            name = fault.path
+            if name not in self.written:
+                name = name.split(".")[0].removesuffix("_id")
             if name in self.written:
                 self.add_error(name, fault.detail)
             else:
@@ -317,6 +319,14 @@ class EntityForm(forms.ModelForm):
 
     def validate_unique(self) -> None:
         """The operation does."""
+
+
+def _put(document: dict[str, Any], field: Field, value: Any) -> None:
+    """Set a field's value in a document as a client of the API would send it."""
+    if field.custom_key:
+        document.setdefault(CUSTOM_FIELDS, {})[field.custom_key] = value
+    else:
+        document[field.name] = value
 
 
 Control = Callable[[Field, Actor], forms.Field]

@@ -72,7 +72,7 @@ def action_page(admin: EntityAdmin, request: HttpRequest, record_id: UUID, *, ac
     seen, guide = admin.view_of(request), admin.guides.get(action.name, Guide())
     if not can_perform(seen, action):
         raise Forbidden()
-    record = admin.get_record(request, str(record_id))
+    record = admin.get_record(request, str(record_id), action.verb)
     inputs = {item.name: item for item in action.input if not guide.fields or item.name in guide.fields}
 
     def act(filled: dict[str, Any]) -> tuple[str, str]:

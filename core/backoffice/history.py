@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from core.access import EntityView
+from core.access.changes import visible_changes, visible_values
 from core.backoffice.values import NOTHING, names_of, read_logged, show, show_relation
 from core.changes.models import ChangeLog
 from core.entities import Field, entities
@@ -111,10 +112,9 @@ def who(context: Any, names: dict[UUID, str]) -> str:
 
 
 def _values(seen: EntityView, item: Any) -> Iterable[tuple[Field, Any]]:
-    for values in (item.old_values or {}, item.new_values or {}):
-        for name, value in values.items():
-            if name in seen.fields:
-                yield seen.fields[name], value
+    for values in (item.old_values, item.new_values):
+        for name, value in visible_values(seen, values).items():
+            yield seen.fields[name], value
 
 
 def _id(changed: Field, value: Any) -> UUID | None:
@@ -127,15 +127,14 @@ def _id(changed: Field, value: Any) -> UUID | None:
 def _changes(seen: EntityView, item: Any, names: dict[str, dict[UUID, str]]) -> list[FieldChange]:
     if item.action != "update":
         return []
-    old, new = item.old_values or {}, item.new_values or {}
+    changes = visible_changes(seen, item.changed_fields or (), item.old_values, item.new_values)
     return [
         FieldChange(
             seen.fields[name].label,
-            _shown(seen.fields[name], old.get(name), names),
-            _shown(seen.fields[name], new.get(name), names),
+            _shown(seen.fields[name], old, names),
+            _shown(seen.fields[name], new, names),
         )
-        for name in item.changed_fields or ()
-        if name in seen.fields
+        for name, (old, new) in changes.items()
     ]
 
 

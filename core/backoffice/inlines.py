@@ -107,12 +107,12 @@ class EntityInline(TabularInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         seen = self.view_of(request)
-        ordering = seen.entity.fields[seen.entity.ordering.removeprefix("-")].column
+        ordering = seen.askable[seen.default_ordering.removeprefix("-")].column
         return slim(seen.records(), seen).order_by(ordering, "pk")
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
         seen = self.view_of(request)
-        names = [name for name in self.fields_written if name in seen.fields]
+        names = [name for name in self.fields_written if name in seen.editable]
         made: Any = inlineformset_factory(
             self.parent_model,
             self.model,

@@ -146,7 +146,7 @@ class EntityChangeList(ChangeList):
         given = dict(pairs)
         found = []
         for name in self.list_filter:
-            item = self._filter(self.view.fields[name], given)
+            item = self._filter(self.view.askable[name], given)
             if item is not None:
                 found.append(item)
         shown = {key for item in found for key in item.values}

@@ -139,10 +139,10 @@ def context_of(admin: EntityAdmin, request: HttpRequest, record: Any) -> dict[st
         "next_steps": admin.next_steps(request, record),
         "record_actions": admin.record_actions(request, record),
         "change_url": reverse(f"{base}_change", args=[record.pk])
-        if admin.has_change_permission(request)
+        if admin.has_change_permission(request, record)
         else "",
         "delete_url": reverse(f"{base}_delete", args=[record.pk])
-        if admin.has_delete_permission(request)
+        if admin.has_delete_permission(request, record)
         else "",
         "removal_label": admin.removal[0],
         "history_url": reverse(f"{base}_history", args=[record.pk]),
@@ -230,13 +230,13 @@ def _pointing(admin: EntityAdmin, request: HttpRequest) -> Iterator[tuple[Entity
         else [
             (entity.name, item.name)
             for entity in entities
-            for item in entity.fields.values()
-            if item.kind is Kind.RELATION and item.to == admin.entity.name
+            for item in entity.relations_to(admin.entity.name)
+            if item.kind is Kind.RELATION
         ]
     )
     for entity_name, field_name in pairs:
         if entity_name not in entities:
             continue
         seen = view(entity_name, admin.view_of(request).actor)
-        if seen.can("read") and field_name in seen.fields:
-            yield seen, seen.fields[field_name]
+        if seen.can("read") and field_name in seen.askable:
+            yield seen, seen.askable[field_name]

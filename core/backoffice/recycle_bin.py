@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from core.access import view
-from core.access.deleted import list_deleted
+from core.access.deleted import kinds_in_bin, list_deleted
 from core.access.writing import write_one
 from core.backoffice.values import names_of, record_url
 from core.entities import Entity, entities
-from core.kernel.errors import DomainError, NotFound
+from core.kernel.errors import DomainError, Forbidden, NotFound
 from core.kernel.transactions import savepoint
 from core.tenancy.actors import Actor
 
@@ -33,7 +33,9 @@ def show(request: HttpRequest) -> HttpResponse:
     from django.contrib.admin import site
 
     actor: Actor = request.actor  # type: ignore[attr-defined]
-    kinds = [entity for entity in kept() if view(entity, actor).can("read")]
+    kinds = kinds_in_bin(actor)
+    if not kinds:
+        raise Forbidden("Your role may not delete records, so you see no recycle bin.")
     wanted = request.GET.get("entity", "")
     if wanted and wanted not in {entity.name for entity in kinds}:
         raise Http404
@@ -51,8 +53,7 @@ def show(request: HttpRequest) -> HttpResponse:
                 "name": item.name or str(item.id)[-8:],
                 "deleted_at": item.deleted_at,
                 "deleted_by": people.get(item.deleted_by, "") if item.deleted_by else "",
-                "may_restore": view(item.entity_name, actor).can("delete")
-                and entities[item.entity_name].writes.restore is not None,
+                "may_restore": entities[item.entity_name].writes.restore is not None,
             }
             for item in found[:PAGE_SIZE]
         ],

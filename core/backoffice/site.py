@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.sites import UnfoldAdminSite
 
 from core.access import view
+from core.access.deleted import kinds_in_bin
 from core.backoffice import (
     companies,
     emails,
@@ -84,9 +85,7 @@ class BackOfficeSite(UnfoldAdminSite):
                 "recycle-bin/",
                 recycle_bin.show,
                 position=900,
-                shown_to=lambda actor: any(
-                    view(entity, actor).can("delete") for entity in recycle_bin.kept()
-                ),
+                shown_to=lambda actor: bool(kinds_in_bin(actor)),
             ),
             Page(
                 "Emails",
@@ -292,10 +291,10 @@ class BackOfficeSite(UnfoldAdminSite):
         start = (min(int(page), 100) - 1) * OPTIONS_SHOWN if page.isdecimal() and int(page[:9]) > 0 else 0
         term = request.GET.get("term", "")[:MAX_SEARCH_LENGTH].strip()
         records = seen.records()
-        if "is_active" in seen.fields:
+        if "is_active" in seen.askable:
             records = records.filter(is_active=True)
-        ordering = seen.entity.fields[seen.entity.ordering.removeprefix("-")]
-        descending = seen.entity.ordering.startswith("-")
+        ordering = seen.askable[seen.default_ordering.removeprefix("-")]
+        descending = seen.default_ordering.startswith("-")
         records = records.order_by(f"{'-' if descending else ''}{ordering.column}", "pk")
         if term:
             records = seen.search(records, term) if seen.searched else _named(seen, records, term)
@@ -366,7 +365,7 @@ class BackOfficeSite(UnfoldAdminSite):
 
 def _named(seen: Any, records: Any, term: str) -> Any:
     """Records whose name holds the term, for the few kinds that have no full-text search."""
-    name = seen.fields.get(seen.entity.title[0])
+    name = seen.askable.get(seen.entity.title[0])
     if name is None or not name.type.is_text:
         return records
     return records.filter(**{f"{name.column}__icontains": term.replace("\x00", "")})

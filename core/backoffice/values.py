@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,11 +18,13 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal
 from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from core.access import EntityView, view
+from core.access.field_access import FieldAccess
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
 from core.tenancy.actors import Actor
@@ -184,9 +187,41 @@ def names_of(actor: Actor, entity: Entity, ids: Iterable[UUID]) -> dict[UUID, st
 
 
 def slim(records: QuerySet[Any], seen: EntityView) -> QuerySet[Any]:
-    """Without the search vector, which is never shown and costs a decompression per row."""
+    """The records as pages show them: what is hidden from the person is blank and what is masked is masked, on the records
+    themselves; without the search vector, which is never shown and costs a decompression per row."""
     columns = {column.name for column in seen.entity.model._meta.concrete_fields}
-    return records.defer("search_vector") if "search_vector" in columns else records
+    if "search_vector" in columns:
+        records = records.defer("search_vector")
+    if seen.access.conceals:
+        records = records.all()
+        records._iterable_class = _concealing(seen.entity.name, seen.access)
+    return records
+
+
+@lru_cache(maxsize=256)
+def _concealing(entity_name: str, access: FieldAccess) -> type[ModelIterable]:
+    """Loads records without what the access hides."""
+    entity = entities[entity_name]
+    concealed = [
+        (column.attname, column.name, "" if column.empty_strings_allowed and not column.null else None)
+        for column in entity.model._meta.concrete_fields
+        if column.name in access.modes and (column.name not in access.fields or column.name in access.masks)
+    ]
+
+    class Concealing(ModelIterable):
+        def __iter__(self) -> Iterator[Any]:
+            for record in super().__iter__():
+                for attribute, name, blank in concealed:
+                    if attribute not in record.__dict__:
+                        continue
+                    is_masked = name in access.masks
+                    value = access.show(name, record.__dict__[attribute]) if is_masked else blank
+                    record.__dict__[attribute] = value
+                    if is_masked:
+                        record.__dict__[access.fields[name].attribute] = value
+                yield record
+
+    return Concealing
 
 
 def value_of(record: Any, field: Field) -> Any:

@@ -34,6 +34,7 @@ LINES_SHOWN = 7
 # What an activity is about, the most telling first.
 ABOUT = ("deal", "account", "lead", "contact")
 DUE_WITHIN = timedelta(days=7)
+DUE_FIELDS = ("owner", "status", "due_date")
 _LIVE = (LeadStatusType.OPEN, LeadStatusType.ONGOING, LeadStatusType.ON_HOLD)
 LIVE_LEADS = tuple(status.value for status, kind in LEAD_STATUS_TYPES.items() if kind in _LIVE)
 
@@ -76,14 +77,14 @@ def counts(actor: Actor) -> Sequence[Figure]:
     return [
         Figure(label, _counted(seen.records().filter(**where)), _url(entity, **filters), icon)
         for entity, label, icon, filters, where in wanted
-        if (seen := view(entity, actor)).can("read")
+        if (seen := view(entity, actor)).can_ask(*(name.partition("__")[0] for name in where))
     ]
 
 
 def won(actor: Actor) -> Sequence[Figure]:
     """What was won this month, against the month before."""
     seen = view("deal", actor)
-    if not seen.can("read"):
+    if not seen.can_ask("status", "closed_at", "amount", "currency"):
         return []
     first = timezone.localdate().replace(day=1)
     before = (first - timedelta(days=1)).replace(day=1)
@@ -112,7 +113,7 @@ def _won_between(deals: QuerySet[Any], first: date, until: date | None) -> dict[
 def pipeline(actor: Actor) -> Panel | None:
     """Open deals by stage, in the order of selling."""
     seen = view("deal", actor)
-    if not seen.can("read"):
+    if not seen.can_ask("status", "stage", "amount", "currency"):
         return None
     rows = list(
         seen.records()
@@ -195,7 +196,7 @@ def _due(actor: Actor, seen: EntityView) -> tuple[QuerySet[Any], str]:
 def tasks_due(actor: Actor) -> Sequence[Figure]:
     """How much the person has to do within a week, and how much of it is late."""
     seen = view("task", actor)
-    if not seen.can("read") or actor.user_id is None:
+    if not seen.can_ask(*DUE_FIELDS) or actor.user_id is None:
         return []
     due, url = _due(actor, seen)
     late = due.filter(due_date__lt=timezone.localdate()).count()
@@ -206,7 +207,7 @@ def tasks_due(actor: Actor) -> Sequence[Figure]:
 def my_tasks(actor: Actor) -> Panel | None:
     """What the person has to do, the most urgent first."""
     seen = view("task", actor)
-    if not seen.can("read") or actor.user_id is None:
+    if not seen.can_ask("subject", *DUE_FIELDS) or actor.user_id is None:
         return None
     today = timezone.localdate()
     due, url = _due(actor, seen)
@@ -232,7 +233,7 @@ def my_tasks(actor: Actor) -> Panel | None:
 def recent_activity(actor: Actor) -> Panel | None:
     """The last calls, mails and meetings the person sees."""
     seen = view("activity", actor)
-    if not seen.can("read"):
+    if not seen.can_ask("start_at", "subject", "type"):
         return None
     rows = list(
         seen.records()
@@ -240,7 +241,7 @@ def recent_activity(actor: Actor) -> Panel | None:
         .order_by("-start_at", "-pk")
         .only("pk", "subject", "type", "start_at", *(f"{name}_id" for name in ABOUT))[:LINES_SHOWN]
     )
-    attach_names(seen, rows, [seen.fields[name] for name in ABOUT if name in seen.fields])
+    attach_names(seen, rows, [seen.askable[name] for name in ABOUT if name in seen.askable])
 
     def about(row: Any) -> str:
         names = (row.related_names.get(name) for name in ABOUT)

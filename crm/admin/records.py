@@ -55,7 +55,7 @@ class RelatedAdmin(EntityAdmin):
 
     def next_steps(self, request: HttpRequest, record: Any) -> list[Step]:
         tasks = view("task", actor_of(request))
-        if not tasks.can("read"):
+        if not tasks.can_ask(self.relation, "status", "subject", "due_date"):
             return []
         today = timezone.localdate()
         found = tasks.records().filter(**{self.relation: record.pk}, status__in=OPEN_TASKS)

@@ -11,7 +11,6 @@ from core.access import EntityView, view
 from core.backoffice.history import SOURCES
 from core.backoffice.record_pages import Event
 from core.backoffice.values import attach_names, record_url, slim
-from core.entities import entities
 from core.tenancy.actors import Actor
 
 EVENTS_SHOWN = 50
@@ -25,10 +24,8 @@ def events_around(actor: Actor, relation: str, record: Any) -> list[Event]:
     found: list[Event] = []
     for entity_name, order, event_of in _KINDS:
         field = "deal" if entity_name == "deal_stage_history" else relation
-        if field not in entities[entity_name].fields or (field == "deal" and relation != "deal"):
-            continue
         seen = view(entity_name, actor)
-        if not seen.can("read"):
+        if not seen.can("read") or field not in seen.askable or (field == "deal" and relation != "deal"):
             continue
         found += event_of(seen, _rows(seen, seen.records().filter(**{field: record.pk}), order))
     return found

@@ -264,6 +264,12 @@ def _created(
 
 
 def _overwrite_source(lead: Any, account: Any, contact: Any, actor: Actor, now: datetime) -> None:
+    """Raises: Forbidden for a record that the actor may link but not change."""
+    for name, record in (("account", account), ("contact", contact)):
+        if record is not None:
+            seen = view(name, actor)
+            seen.require("update")
+            seen.get(record.pk, verb="update")
     if account is not None:
         rows = Rows.of(Account, [{"id": account.pk, "source": lead.source}])
         update_accounts(actor=actor, rows=rows, now=now).raise_if_refused()

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.access import EntityView, view
 from core.entities import Field, entities
+from core.entities.computed import with_computed
 from core.kernel.errors import Invalid
 from core.tenancy.actors import Actor
 from data_import.engine.transforms import sql
@@ -23,7 +24,7 @@ class Keys:
 
 def key_fields(seen: EntityView) -> tuple[Field, ...]:
     """The fields of an entity by which a file may name its records."""
-    return tuple(field for field in seen.fields.values() if field.key)
+    return tuple(field for field in seen.askable.values() if field.key)
 
 
 def keys_of(entity: str, actor: Actor, names: tuple[str, ...] = ()) -> Keys:
@@ -35,13 +36,14 @@ def keys_of(entity: str, actor: Actor, names: tuple[str, ...] = ()) -> Keys:
     if not seen.can("read"):
         raise Invalid(f"Your role may not read {seen.entity.noun_plural}.", code="forbidden")
     fields = [field for field in key_fields(seen) if not names or field.name in names]
-    fields += [seen.fields[name] for name in names if name not in {field.name for field in fields}]
+    fields += [seen.field(name) for name in names if name not in {field.name for field in fields}]
     if not names:
-        fields.append(seen.fields["id"])
+        fields.append(seen.field("id"))
     parts: list[str] = []
     params: list[Any] = []
     for field in fields:
-        inner, values = seen.records().order_by().values_list("pk", field.column).query.sql_with_params()
+        records = with_computed(seen.records(), [field]).order_by()
+        inner, values = records.values_list("pk", field.attribute).query.sql_with_params()
         parts.append(
             f"SELECT k.id, k.key FROM ({inner}) q(id, given), LATERAL (SELECT q.id, q.given::text AS key) k "
             "WHERE k.key <> ''"

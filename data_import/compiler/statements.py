@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.access.visibility import sees_everything
 from core.entities.kinds import Kind
 from core.tenancy.actors import Actor
 from data_import.compiler.references import keys_of, resolution
@@ -177,6 +178,7 @@ def _details(target: Target, entity: str) -> str:
         "required": "This field is required.",
         "does_not_exist": f"There is no {called} that is called so.",
         "ambiguous": f"More than one {called} is called so; use an id.",
+        "forbidden": "You may see this record, but not update it.",
         **{check.code: check.detail for check in reversed(_checks(target))},
     }
     return sql.literal(json.dumps(sentences)) + "::jsonb"
@@ -199,16 +201,26 @@ def stage_sql(plan: Plan, actor: Actor) -> tuple[str, tuple[Any, ...]]:
             wanted = f"SELECT DISTINCT v{target.place} AS v FROM {VALUES} WHERE v{target.place} IS NOT NULL"
             with_parts.append(f"r{target.place} AS MATERIALIZED ({resolution(keys.sql, wanted)})")
             joins.append(f"LEFT JOIN r{target.place} ON r{target.place}.v = x.v{target.place}")
-    match = plan.match_on
+    match, closed = plan.match_on, ""
     if match is not None:
         keys = keys_of(names, actor, (match.field.name,))
         params += keys.params
         wanted = f"SELECT DISTINCT v{match.place} AS v FROM {VALUES} WHERE v{match.place} IS NOT NULL"
         with_parts.append(f"found AS MATERIALIZED ({resolution(keys.sql, wanted)})")
         joins.append(f"LEFT JOIN found ON found.v = x.v{match.place}")
+        if not sees_everything(plan.view.entity, actor, "update"):
+            # A record that is seen but not open for updates is neither changed nor made a second time.
+            updated, given = plan.view.records("update").order_by().values_list("pk").query.sql_with_params()
+            params += given
+            with_parts.append(
+                f"opened AS MATERIALIZED (SELECT q.id FROM ({updated}) q(id) "
+                "WHERE q.id IN (SELECT f.id::uuid FROM found f))"
+            )
+            joins.append("LEFT JOIN opened ON opened.id = found.id::uuid")
+            closed = "found.id IS NOT NULL AND opened.id IS NULL"
     known = "found.id IS NOT NULL" if match is not None else "false"
     for target in plan.targets:
-        inner.append(f"{_verdict(plan, target, known)} AS e{target.place}")
+        inner.append(f"{_verdict(plan, target, known, closed)} AS e{target.place}")
     action = f"CASE WHEN {known} THEN 'update' ELSE 'create' END" if plan.mode != "update" else "'update'"
     matched = "found.id::uuid" if match is not None else "NULL::uuid"
     errors = [f"e{target.place}" for target in plan.targets]
@@ -240,7 +252,7 @@ FROM (
     return text, tuple(params)
 
 
-def _verdict(plan: Plan, target: Target, known: str) -> str:
+def _verdict(plan: Plan, target: Target, known: str, closed: str) -> str:
     value, place = f"x.v{target.place}", target.place
     cases = []
     if may_need_python(target):
@@ -249,6 +261,8 @@ def _verdict(plan: Plan, target: Target, known: str) -> str:
     if is_match:
         cases.append(f"WHEN {value} IS NULL THEN 'required'")
         cases.append("WHEN found.v IS NOT NULL AND found.id IS NULL THEN 'ambiguous'")
+        if closed:
+            cases.append(f"WHEN {closed} THEN 'forbidden'")
         if plan.mode == "update":
             cases.append("WHEN found.v IS NULL THEN 'does_not_exist'")
     elif _is_required(target) and plan.mode != "update":

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.access import EntityView
-from core.access.modes import Mode
 from core.entities import Field
 from core.entities.codes import COUNTRY_NAMES, CURRENCY_CODES
 from core.entities.kinds import Kind
@@ -113,7 +112,7 @@ class _Planner:
 
     def targets(self) -> list[Target]:
         sources = self.sources()
-        if FULL_NAME in sources and FULL_NAME not in self._writable():
+        if FULL_NAME in sources and FULL_NAME not in self.view.editable:
             columns = sources.pop(FULL_NAME)
             for part in NAME_PARTS:
                 sources.setdefault(part, columns)
@@ -127,13 +126,6 @@ class _Planner:
         self._check_names(made)
         return made
 
-    def _writable(self) -> set[str]:
-        return {
-            name
-            for name, field in self.view.fields.items()
-            if self.view.modes[name] is Mode.EDIT and not field.read_only
-        }
-
     def _field(self, name: str) -> Field | None:
         path = f"field_mapping.{name}"
         field = self.view.fields.get(name)
@@ -142,7 +134,7 @@ class _Planner:
             return None
         if field.read_only:
             self.refuse(path, "read_only", f"{name!r} is set by the system.")
-        elif self.view.modes[name] is not Mode.EDIT:
+        elif name not in self.view.editable:
             self.refuse(path, "not_editable", f"Your role may not change {name!r}.")
         elif field.kind not in READABLE:
             self.refuse(path, "not_supported", f"{name!r} cannot be filled from a file.")
@@ -211,15 +203,15 @@ class _Planner:
 
     def _reading(self, field: Field, columns: list[str], rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The step that reads the field's kind from a text, unless the template does it itself."""
-        said = {str(rule.get("transform")) for rule in rules}
+        given = {str(rule.get("transform")) for rule in rules}
         column = columns[0] if columns else ""
         decided = self.decisions.get(column, {})
-        if field.kind in (Kind.DATE, Kind.DATETIME) and not said & {"parse_date", "parse_datetime"}:
+        if field.kind in (Kind.DATE, Kind.DATETIME) and not given & {"parse_date", "parse_datetime"}:
             formats = self.options.date_formats.get(column) or decided.get("date_formats")
             fallback = ["YYYY-MM-DD", "YYYY-MM-DDTHH:mm:ss", "YYYY-MM-DDTHH:mm:ssZ"]
             step = "parse_date" if field.kind is Kind.DATE else "parse_datetime"
             return [{"transform": step, "formats": list(formats or fallback)}]
-        if field.kind in _NUMBERS and "parse_number" not in said:
+        if field.kind in _NUMBERS and "parse_number" not in given:
             chosen = self.options.number_formats.get(column)
             signs = (
                 chosen.model_dump()
@@ -227,7 +219,7 @@ class _Planner:
                 else decided.get("number_format") or {"decimal": ".", "grouping": ""}
             )
             return [{"transform": "parse_number", **signs}]
-        if field.kind is Kind.BOOLEAN and "parse_boolean" not in said:
+        if field.kind is Kind.BOOLEAN and "parse_boolean" not in given:
             return [{"transform": "parse_boolean", **(decided.get("boolean_words") or {})}]
         if field.kind is Kind.CHOICE:
             return _mapped(
@@ -258,8 +250,8 @@ class _Planner:
             if rule.get("field") not in names:
                 self.refuse("transformation_rules", "not_mapped", f"No column goes to {rule.get('field')!r}.")
         if self.settings.mode != ImportMode.UPDATE:
-            for name, field in self.view.fields.items():
-                if field.required and not field.read_only and name not in names:
+            for name in self.view.access.required:
+                if name not in names:
                     self.refuse(
                         f"field_mapping.{name}",
                         "required",

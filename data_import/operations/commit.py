@@ -11,6 +11,7 @@ from django.db import DataError, IntegrityError, connection
 from core.access.writing import run_operation
 from core.changes import Rows
 from core.changes.rows import sql_types, to_json
+from core.entities import CUSTOM_FIELDS
 from core.entities.kinds import Kind
 from core.kernel.errors import DomainError, Fault
 from core.kernel.faultpoints import declare, fault
@@ -163,10 +164,17 @@ def candidates(
 ) -> Rows:
     """The staged rows as candidates; `ord` is the number of the row in the file."""
     types = sql_types(plan.view.entity.model)
-    columns = [target.field.column for target in plan.targets]
-    values = ", ".join(
-        f'{_typed(target, types[target.field.column])} AS "{target.field.column}"' for target in plan.targets
-    )
+    own = [target for target in plan.targets if target.field.custom_key]
+    targets = [target for target in plan.targets if not target.field.custom_key]
+    columns = [target.field.column for target in targets]
+    selected = [
+        f'{_typed(target, types[target.field.column])} AS "{target.field.column}"' for target in targets
+    ]
+    if own:
+        # One column holds them all; a blank cell names no key.
+        columns.append(CUSTOM_FIELDS)
+        selected.append(f'{_custom(own)} AS "{CUSTOM_FIELDS}"')
+    values = ", ".join(selected)
     where = (
         "s.company_id = %s::uuid AND s.job_id = %s::uuid AND s.batch_no = %s::integer AND s.status = 'valid' "
         "AND s.action = %s::varchar AND s.row_no BETWEEN %s::integer AND %s::integer"
@@ -177,14 +185,34 @@ def candidates(
         return Rows.select(text, params, columns)
     # A blank cell says nothing about a record that is there: only what is given is set.
     given = ", ".join(
-        f"'{target.field.column}', CASE WHEN s.mapped[{target.place}] IS NOT NULL THEN true END"
-        for target in plan.targets
+        [
+            *(
+                f"'{target.field.column}', CASE WHEN s.mapped[{target.place}] IS NOT NULL THEN true END"
+                for target in targets
+            ),
+            *([f"'{CUSTOM_FIELDS}', true"] if own else []),
+        ]
     )
     text = (
         f"SELECT s.row_no AS ord, s.match_id AS id, {values}, jsonb_strip_nulls(jsonb_build_object({given})) AS doc "
         f"FROM {_TABLE} s WHERE {where}"
     )
     return Rows(text, params, tuple(columns), None, sparse=True)
+
+
+def _custom(targets: list[Target]) -> str:
+    """SQL: the given values of the company's own fields, as a record's `custom_fields` holds them."""
+    pairs = ", ".join(f"'{target.field.custom_key}', {_json(target)}" for target in targets)
+    return f"jsonb_strip_nulls(jsonb_build_object({pairs}))"
+
+
+def _json(target: Target) -> str:
+    value = f"s.mapped[{target.place}]"
+    if target.field.kind is Kind.TAGS:
+        return f"to_jsonb({value}::text[])"
+    if target.field.kind in (Kind.INTEGER, Kind.BOOLEAN):
+        return f"to_jsonb({value}::{target.field.type.sql_type})"
+    return value
 
 
 def _typed(target: Target, sql_type: str) -> str:

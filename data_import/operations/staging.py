@@ -129,7 +129,7 @@ def _asked(seen: Any, settings: ImportSettings, detection: Detection) -> dict[in
     asked: dict[int, Kind] = {}
     for place, header in enumerate(detection.headers):
         for name in settings.field_mapping.get(header, ()):
-            field = seen.fields.get(name)
+            field = seen.editable.get(name)
             if field is None or name in transformed:
                 continue
             if field.kind in (Kind.DATE, Kind.DATETIME) and header not in options.date_formats:

@@ -163,3 +163,54 @@ class TestOutboundHttp:
                     offenders.append(str(path.relative_to(ROOT)))
 
         assert offenders == []
+
+
+# Who may name an entity's declared fields whatever the actor: the registry, what compiles an actor's access, the documents that
+# describe the whole, and what checks declarations.
+DECLARED_FIELDS = (
+    "core/entities/",
+    "core/access/",
+    "core/rest/schema/",
+    "core/checks.py",
+    # An address is read before anybody has signed in.
+    "core/identity/operations/passwords.py",
+)
+
+
+def declared_fields_named(source: str) -> list[int]:
+    """Lines that read `.fields` of an entity rather than of a view: `entities[…].fields`, `get_entity(…).fields`,
+    `entity.fields`, `x.entity.fields`."""
+
+    def is_entity(node: ast.expr) -> bool:
+        match node:
+            case ast.Subscript(value=ast.Name(id="entities")) | ast.Name(id="entity"):
+                return True
+            case ast.Attribute(attr="entity"):
+                return True
+            case ast.Call(func=ast.Name(id="get_entity")):
+                return True
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="entities"))):
+                return True
+        return False
+
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr == "fields" and is_entity(node.value)
+    ]
+
+
+class TestFields:
+    def test_of_entities_are_asked_of_views(self) -> None:
+        offenders = [
+            f"{name}:{line}"
+            for path in sources()
+            if not (name := str(path.relative_to(ROOT))).startswith(DECLARED_FIELDS)
+            for line in declared_fields_named(path.read_text())
+        ]
+
+        assert offenders == []
+
+    def test_are_found_by_this_very_check(self) -> None:
+        seeded = "entities[n].fields\nself.entity.fields\nget_entity('x').fields\nentities.find(n).fields\nview.fields\n"
+        assert declared_fields_named(seeded) == [1, 2, 3, 4]

@@ -211,7 +211,7 @@ def states(me: Visitor, house: dict[str, Any], look: Callable[[str], None]) -> N
     look("account menu")
     me.go("/admin/core/apikey/add/")
     page.get_by_label("Name").fill("Weekly export")
-    page.get_by_label("Read, whatever the kind of record").check()
+    page.get_by_label("Read any record").check()
     page.get_by_role("button", name="Make the key").click()
     page.get_by_role("heading", name="Copy the key now").wait_for()
     look("new secret")

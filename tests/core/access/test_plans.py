@@ -11,10 +11,13 @@ from django.db import connection
 from django.utils import timezone
 
 from core.access import view
+from core.access.modes import FieldMode, Mode
+from core.access.visibility import one_of
 from core.entities import entities
 from core.kernel.ids import uuid7
 from core.rest.listing import read_list_query
 from core.tenancy.context import actor_context, system_context
+from tests.seams.access.extensions import forget, role_modes, role_sharing
 from tests.worlds import World, make_world
 
 ROWS = 10_000
@@ -108,6 +111,33 @@ class TestPlans:
         with actor_context(book.actor(), source="api"):
             sql = f"SELECT id FROM crm_contact WHERE company_id = %s AND {condition}"
             plan = _plan(sql, [book.company.pk, value])
+
+        assert not _read_whole_table(plan), json.dumps(plan, indent=1)
+
+    def test_of_shared_records_use_an_index(self, book: World) -> None:
+        """Own ones and those of a subquery: each has its index, whatever stands beside them."""
+        actor = book.actor("sales")
+        mails = view("user", actor).entity.model._default_manager.values("email")
+        role_sharing.share(actor.rights.role_id, "contact", one_of("email_norm", mails), "read")
+        try:
+            with actor_context(actor, source="api"):
+                sql, params = view("contact", actor).records().order_by().query.sql_with_params()
+                plan = _plan(sql, params)
+        finally:
+            forget()
+
+        assert not _read_whole_table(plan), json.dumps(plan, indent=1)
+
+    def test_of_searches_in_some_fields_use_the_index(self, book: World) -> None:
+        actor = book.actor("viewer")
+        role_modes.narrow(actor.rights.role_id, "contact", email=FieldMode(Mode.HIDDEN))
+        try:
+            with actor_context(actor, source="api"):
+                contacts = view("contact", actor)
+                found = contacts.search(contacts.records(), "Given77")[:51]
+                plan = _plan(*found.query.sql_with_params())
+        finally:
+            forget()
 
         assert not _read_whole_table(plan), json.dumps(plan, indent=1)
 
