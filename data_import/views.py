@@ -175,7 +175,8 @@ class ImportJobViewSet(EntityViewSet):
 
     @cached_property
     def _job(self) -> ImportJob:
-        job: ImportJob = self.view.get(self.kwargs["pk"], self.records())
+        verb = "read" if self.request.method in ("GET", "HEAD") else "update"
+        job: ImportJob = self.view.get(self.kwargs["pk"], self.records(), verb=verb)
         return job
 
     @documented(response=_OBJECT)
