@@ -17,7 +17,7 @@ MAX_NOTES = MAX_LONG_TEXT // 10
 
 
 def _is_in_work(lead: Any) -> bool:
-    return LEAD_STATUS_TYPES[LeadStatus(lead.status)] is not LeadStatusType.WON
+    return LEAD_STATUS_TYPES.get(lead.status) is not LeadStatusType.WON
 
 
 def _is_open(deal: Any) -> bool:
@@ -141,7 +141,7 @@ register_action(
             argument("status_reason", Kind.TEXT, label="In words", max_length=255),
         ),
         is_offered=lambda lead: (
-            LEAD_STATUS_TYPES[LeadStatus(lead.status)] not in (LeadStatusType.WON, LeadStatusType.LOST)
+            LEAD_STATUS_TYPES.get(lead.status) not in (LeadStatusType.WON, LeadStatusType.LOST)
         ),
     )
 )

@@ -309,9 +309,7 @@ class EntityAdmin(OperationAdmin):
         offered = [
             action
             for action in actions_of(self.entity.name)
-            if can_perform(seen, action)
-            and seen.allows(record, action.verb)
-            and action.is_offered(record)
+            if can_perform(seen, action) and seen.allows(record, action.verb) and action.is_offered(record)
         ]
         return [
             record_pages.ActionLink(

@@ -116,8 +116,8 @@ class _Writer:
     ) -> str:
         # Which tests there are does not depend on the time, only what they compare with.
         tests = tests_of(check, _ANY_TIME, self.zone)
-        if negated and len(tests) == 1 and tests[0][0].otherwise:
-            return tests[0][0].otherwise.format(field=value)
+        if negated and len(tests) == 1 and tests[0][0].negated_sql:
+            return tests[0][0].negated_sql.format(field=value)
         types = _parameter_types(check, model)
         sql = []
         for place, (test, _) in enumerate(tests):

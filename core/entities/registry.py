@@ -241,6 +241,10 @@ class Entity:
         """The declared fields that lead to records of another entity."""
         return [item for item in self.fields.values() if item.is_relation and item.to == target]
 
+    def target_of(self, relation: str) -> str:
+        """The name of the entity that a declared relation leads to."""
+        return self.fields[relation].to
+
     @cached_property
     def has_external_id(self) -> bool:
         return "external_id" in self.fields

@@ -293,7 +293,7 @@ def viewset_of(entity: Entity) -> type[EntityViewSet]:
 
 def nested_viewset_of(entity: Entity, nested: Nested) -> type[NestedViewSet]:
     """The viewset of an entity's list below one parent."""
-    parent = entities[entity.fields[nested.parent].to]
+    parent = entities[entity.target_of(nested.parent)]
     return type(
         f"{entity.class_name}Of{parent.class_name}ViewSet",
         (NestedViewSet,),
