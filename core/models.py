@@ -7,6 +7,7 @@ from core.delivery.models import (  # noqa: F401
     NotificationPreference,
     OutgoingEmail,
 )
+from core.files.models import StoredFile  # noqa: F401
 from core.identity.models import (  # noqa: F401
     ApiKey,
     AuthSession,

@@ -33,7 +33,7 @@ from data_import.error_report import write_error_report
 from data_import.models import ImportJob, ImportTemplate, JobStatus, Mode
 from data_import.operations import jobs
 from data_import.schemas import SETTING_NAMES, read_settings, settings_of
-from data_import.storage import BLOCK_BYTES
+from data_import.source import BLOCK_BYTES
 
 SAMPLES_SHOWN = 3
 PLAN_SAMPLES = 5

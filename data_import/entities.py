@@ -53,6 +53,7 @@ IMPORT_JOB = register(
             fact("file_format", read_only=True),
             *_SETTINGS,
             fact("file_name", meaning="name", read_only=True),
+            fact("file_id", read_only=True, dimension=False),
             fact("file_sha256", read_only=True, dimension=False),
             fact("file_size", read_only=True),
             fact("status", meaning="status", read_only=True),
@@ -71,7 +72,7 @@ IMPORT_JOB = register(
             fact("finished_at", read_only=True),
             fact("error", read_only=True),
         ),
-        internal=frozenset({"file_path"}),
+        internal=frozenset({"staged_bytes"}),
         writes=Writes(update=jobs.update_import_jobs),
         title=("file_name",),
     )

@@ -87,8 +87,8 @@ class ImportJob(_Settings, CompanyIsolatedModel):
     owner = PersonField(null=True)
     template = TenantForeignKey(ImportTemplate, null=True, on_delete=models.SET_NULL, related_name="+")
     file_name = models.CharField(max_length=255)
-    # Below MEDIA_ROOT, which no web server serves.
-    file_path = models.CharField(max_length=255)
+    # Of the stored file, which may be gone when its time is over; the job stays.
+    file_id = models.UUIDField(null=True)
     file_sha256 = models.CharField(max_length=64)
     file_size = models.BigIntegerField()
     status = models.CharField(max_length=24, choices=JobStatus, default=JobStatus.UPLOADED)
@@ -103,6 +103,8 @@ class ImportJob(_Settings, CompanyIsolatedModel):
     created_count = models.IntegerField(default=0)
     updated_count = models.IntegerField(default=0)
     failed_count = models.IntegerField(default=0)
+    # About how much room its staged rows take; 0 when there are none.
+    staged_bytes = models.BigIntegerField(default=0, db_default=0)
     # Of what the staged rows would do; the same rows and settings have the same.
     plan_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Stop when the plan stands.

@@ -85,8 +85,8 @@ class ValidationRule(_Part):
 
     field: Name
     rule: Literal["required", "length", "range", "regex", "one_of", "email", "url", "unique"]
-    min: float | None = None
-    max: float | None = None
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
     pattern: Annotated[str, Field(max_length=1_000)] | None = None
     values: list[Annotated[str, Field(max_length=1_000)]] | None = None
 

@@ -8,15 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
-from core.jobs import GiveUp, JobRun, Presented, Reference, job_handler
+from core.jobs import GiveUp, JobCanceled, JobRun, Presented, Reference, job_handler
 from core.kernel.errors import Invalid
 from core.kernel.transactions import limits, retried, unit_of_work
 from core.tenancy.actors import Actor, system_actor
 from data_import.models import ImportJob, JobStatus
-from data_import.operations.housekeeping import ORPHANED_AFTER, remove_orphans
-from data_import.operations.jobs import CANCEL_SECONDS, RUN, change_job
+from data_import.operations.housekeeping import release_old_imports
+from data_import.operations.jobs import CANCEL_SECONDS, RUN, Canceled, change_job
 from data_import.operations.notices import notify_end
 from data_import.operations.run import actor_of, run_import
 
@@ -83,7 +84,11 @@ def run(run: JobRun) -> dict[str, Any]:
         raise GiveUp(gone) from None
 
     def report(phase: str, done: int, total: int) -> None:
-        run.progress(done, total or None, phase)
+        try:
+            run.progress(done, total or None, phase)
+        except JobCanceled:
+            # Ends the import in order: what is in is counted.
+            raise Canceled from None
 
     ended = run_import(actor=actor, job_id=job_id, report=report)
     if ended.error:
@@ -95,8 +100,10 @@ def run(run: JobRun) -> dict[str, Any]:
     }
 
 
-@job_handler("import.remove_orphans", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5))
-def remove_orphaned_files(run: JobRun) -> None:
-    """Files of uploads that were undone."""
+@job_handler("import.release_old", transactional=False, every=timedelta(days=1), offset=timedelta(hours=5))
+def release_old(run: JobRun) -> None:
+    """Staged rows of imports whose time is over."""
     assert run.company_id is not None  # noqa: S101 - a company's job has one
-    remove_orphans(run.company_id, before=timezone.now() - ORPHANED_AFTER)
+    now = timezone.now()
+    kept = timedelta(days=settings.IMPORT_RETENTION_DAYS)
+    release_old_imports(run.company_id, before=now - kept, now=now)

@@ -24,11 +24,12 @@ from core.rest.schema import Content, documented, record
 from core.rest.viewsets import EntityViewSet
 from data_import import queries
 from data_import.error_report import write_error_report
+from data_import.extensions import IMPORT_FILE
 from data_import.models import ImportJob, ImportTemplate, JobStatus
 from data_import.operations import jobs, plan, staging
 from data_import.schemas import SETTING_NAMES, read_settings, settings_of
+from data_import.source import BLOCK_BYTES
 from data_import.staged_rows import StagedRow, as_document
-from data_import.storage import BLOCK_BYTES, MAX_FILE_BYTES
 
 PATH = "/api/v1/data-import"
 SAMPLES = 5
@@ -75,7 +76,7 @@ class ImportJobViewSet(EntityViewSet):
     entity_name = "import_job"
     parser_classes = (StrictJsonParser, MultiPartParser)
     # The file itself, and as much again as any other body for the rest of the form.
-    max_body_bytes: ClassVar[int] = MAX_FILE_BYTES + MAX_BODY_BYTES
+    max_body_bytes: ClassVar[int] = IMPORT_FILE.max_bytes + MAX_BODY_BYTES
 
     def check_right(self) -> None:
         """Any member may import what they may write; the operations ask for that. Jobs of others are not seen."""
@@ -98,7 +99,7 @@ class ImportJobViewSet(EntityViewSet):
         response=record("import_job"),
         status=201,
         shaped=True,
-        errors=(413,),
+        errors=(413, 507),
     )
     def upload(self, request: Request, **kwargs: Any) -> HttpResponse:
         """Upload a file, with the settings of its import or a template."""
@@ -165,12 +166,6 @@ class ImportJobViewSet(EntityViewSet):
             file.seek(0)
         return digest.digest()
 
-    def _change(self, pk: str, values: dict[str, Any]) -> HttpResponse:
-        job = self._job
-        given = {name: value for name, value in values.items() if name in SETTING_NAMES}
-        read_settings({**settings_of(job).model_dump(mode="json"), **given})
-        return super()._change(pk, values)
-
     # --- steps ------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -179,7 +174,7 @@ class ImportJobViewSet(EntityViewSet):
         job: ImportJob = self.view.get(self.kwargs["pk"], self.records(), verb=verb)
         return job
 
-    @documented(response=_OBJECT)
+    @documented(response=_OBJECT, errors=(413,))
     def detect(self, request: Request, pk: str) -> HttpResponse:
         """Find out encoding, delimiter, header and columns, and propose a mapping."""
         return _json(jobs.detect_job(actor=self.actor, job=self._job, now=self.now))

@@ -133,6 +133,43 @@ def caches(redis_url: str) -> dict[str, Any]:
 # may be marked LEAKPROOF) or on the scoped managers alone (`narrow`, for managed PostgreSQL services).
 READ_POLICY = env.choice("READ_POLICY", "strict", ("strict", "narrow"))
 
+# Files ----------------------------------------------------------------------------------------------
+
+
+def _file_storage() -> dict[str, Any]:
+    """Where stored files lie: on a disk below MEDIA_ROOT, or in a bucket that speaks S3 (needs the extra `s3`)."""
+    if env.choice("FILE_STORAGE", "local", ("local", "s3")) == "local":
+        return {"BACKEND": "core.files.local.PrivateFileSystemStorage"}
+    options: dict[str, Any] = {
+        "bucket_name": env.text("S3_BUCKET"),
+        "endpoint_url": env.text("S3_ENDPOINT", "") or None,
+        "region_name": env.text("S3_REGION", "") or None,
+        "access_key": env.text("S3_ACCESS_KEY", "") or None,
+        "secret_key": env.text("S3_SECRET_KEY", "") or None,
+        "default_acl": None,
+        "file_overwrite": False,
+        "querystring_auth": True,
+        # What is read is held on disk beyond this.
+        "max_memory_size": 8 * 1024 * 1024,
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "files": _file_storage(),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Uploads that are being received; nobody else reads them.
+FILE_UPLOAD_PERMISSIONS = 0o600
+
+# Imports: what one company may have under way. Each limit is named in the refusal.
+IMPORT_MAX_ROWS = env.integer("IMPORT_MAX_ROWS", 1_000_000, minimum=1)
+IMPORT_MAX_STAGED_MB = env.integer("IMPORT_MAX_STAGED_MB", 4_096, minimum=1)
+IMPORT_MAX_OPEN_JOBS = env.integer("IMPORT_MAX_OPEN_JOBS", 100, minimum=1)
+# How long the file and the staged rows of an import are kept.
+IMPORT_RETENTION_DAYS = env.integer("IMPORT_RETENTION_DAYS", 30, minimum=1)
+
 # Time and language ----------------------------------------------------------------------------------
 
 USE_TZ = True

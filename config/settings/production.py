@@ -4,7 +4,7 @@ from pathlib import Path
 
 from config.env import celery_url
 from config.settings.base import *  # noqa: F403 - see local.py
-from config.settings.base import BASE_DIR, caches, database, env, logging_options
+from config.settings.base import BASE_DIR, STORAGES, caches, database, env, logging_options
 
 SECRET_KEY = env.text("SECRET_KEY", minimum=50)
 JWT_KEYS = env.keys("JWT_KEYS")
@@ -30,7 +30,7 @@ SECURE_REDIRECT_EXEMPT = [r"^api/v[0-9]+/monitoring/health/$"]
 
 MEDIA_ROOT = Path(env.text("MEDIA_ROOT", str(BASE_DIR / "media")))
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # Links in mails lead here; never to the name that a request happens to carry.

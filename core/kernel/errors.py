@@ -107,3 +107,7 @@ class TooManyRequests(DomainError):
 
 class Unavailable(DomainError):
     code, status, title = "unavailable", 503, "The service cannot answer now"
+
+
+class InsufficientStorage(DomainError):
+    code, status, title = "insufficient_storage", 507, "There is no room left to store this"

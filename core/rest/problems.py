@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -24,6 +25,7 @@ from core.kernel.errors import (
     DomainError,
     Fault,
     Forbidden,
+    InsufficientStorage,
     Invalid,
     NotFound,
     NotSignedIn,
@@ -40,6 +42,7 @@ TYPE_PREFIX = "urn:atrium:problem:"
 RETRY_SECONDS = 1
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
+DISK_FULL = "53100"
 
 
 class LengthRequired(DomainError):
@@ -101,8 +104,15 @@ def as_domain_error(error: Exception) -> DomainError:
                 code="timeout",
                 retry_after=RETRY_SECONDS,
             )
+        if sql_state(error) == DISK_FULL:
+            log.error("database_full", exc_info=error)
+            return InsufficientStorage()
         log.error("database_unavailable", exc_info=error)
         return Unavailable("The database cannot be reached now.", retry_after=RETRY_SECONDS)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # An upload that found no room for its temporary file.
+        log.error("disk_full", exc_info=error)
+        return InsufficientStorage()
     log.error("unhandled_exception", exc_info=error)
     return InternalError()
 

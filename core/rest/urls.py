@@ -1,4 +1,4 @@
-"""Routes of core: monitoring, recycle bin, metadata, sign-in and people, notifications."""
+"""Routes of core: monitoring, recycle bin, stored files, metadata, sign-in and people, notifications."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.urls import path
 
 from core.rest.accounts import urls as accounts
 from core.rest.delivery import urls as delivery
+from core.rest.files import FileDownloadView, FileLinkView, FileView, LinkedFileView
 from core.rest.jobs import CancelJobView, JobsView, JobView, RetryJobView
 from core.rest.metadata import EntitiesView, EntityMetadataView, FieldsView
 from core.rest.monitoring import HealthView
@@ -24,6 +25,10 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/cancel/", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<uuid:job_id>/retry/", RetryJobView.as_view(), name="job-retry"),
     path("recycle-bin/", RecycleBinView.as_view(), name="recycle-bin"),
+    path("files/d/<str:token>/", LinkedFileView.as_view(), name="files-linked"),
+    path("files/<str:pk>/", FileView.as_view(), name="files-detail"),
+    path("files/<str:pk>/download/", FileDownloadView.as_view(), name="files-download"),
+    path("files/<str:pk>/link/", FileLinkView.as_view(), name="files-link"),
     *accounts.urlpatterns,
     *delivery.urlpatterns,
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.access.visibility import sees_everything
@@ -159,6 +159,9 @@ def _rule_checks(target: Target) -> tuple[Check, ...]:
                 found.append(
                     Check("too_large", f"At most {rule.max:g} is allowed.", f"{number} > {rule.max!r}")
                 )
+        elif rule.rule in ("email", "url"):
+            kind = Kind.EMAIL if rule.rule == "email" else Kind.URL
+            found += checks_of(replace(target.field, kind=kind))
         elif rule.rule == "one_of":
             words = rule.values or []
             detail = f"Choose one of: {', '.join(words)}."

@@ -19,7 +19,8 @@ from core.kernel.transactions import needs_transaction, retried, savepoint
 from core.tenancy.actors import Actor
 from data_import.compiler.statements import MAX_SHOWN
 from data_import.compiler.targets import Plan, Target
-from data_import.models import ImportBatch, ImportJob, JobStatus
+from data_import.models import ImportBatch, ImportJob
+from data_import.operations.jobs import raise_if_canceled
 from data_import.operations.side_by_side import side_by_side
 from data_import.operations.staging import share_job
 
@@ -35,10 +36,6 @@ _CONFLICT = Fault("", "conflict", "Another record has this already, or what it r
 _OUT_OF_RANGE = Fault("", "out_of_range", "A value is out of range.")
 
 Report = Callable[[int], None]
-
-
-class Canceled(Exception):
-    """Somebody canceled the import; what is committed stays."""
 
 
 def commit_all(actor: Actor, job: ImportJob, plan: Plan, now: Callable[[], datetime], report: Report) -> None:
@@ -71,8 +68,7 @@ def _commit_next(
 ) -> int | None:
     """The rows of the next batch, committed; None when there is none left, or none that nobody is at."""
     share_job(actor, job)
-    if ImportJob.objects.filter(pk=job.pk, status=JobStatus.CANCELED).exists():
-        raise Canceled
+    raise_if_canceled(job.pk)
     waiting = ImportBatch.objects.filter(job_id=job.pk, committed_at__isnull=True).order_by("number")
     batch = waiting.select_for_update(skip_locked=not wait_for_others).first()
     if batch is None:

@@ -20,8 +20,9 @@ from core.kernel.errors import Fault
 from core.kernel.transactions import retried
 from core.tenancy.actors import Actor
 from data_import.compiler.targets import Plan
-from data_import.models import ImportBatch, ImportJob, JobStatus
-from data_import.operations.commit import Canceled, candidates, in_halves, note_refused, write_batch
+from data_import.models import ImportBatch, ImportJob
+from data_import.operations.commit import candidates, in_halves, note_refused, write_batch
+from data_import.operations.jobs import raise_if_canceled
 
 Faults = dict[int, tuple[Fault, ...]]
 
@@ -39,8 +40,7 @@ def judge_all(actor: Actor, job: ImportJob, plan: Plan, now: datetime, report: C
     for batch in retried(lambda: list(ImportBatch.objects.filter(job_id=job.pk).order_by("number"))):
 
         def step(batch: ImportBatch = batch) -> tuple[Faults, dict[int, Judged]]:
-            if ImportJob.objects.filter(pk=job.pk, status=JobStatus.CANCELED).exists():
-                raise Canceled
+            raise_if_canceled(job.pk)
             return judge.batch(batch)
 
         refused, judged = retried(step)

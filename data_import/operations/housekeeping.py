@@ -1,31 +1,48 @@
-"""What keeps files from lying around for ever."""
+"""What keeps the rows of old imports from lying around forever. Their files go by themselves (`core.files`)."""
 
 from __future__ import annotations
 
-import itertools
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
+from django.db import connection
+from django.db.models import Q
+
 from core.kernel.transactions import unit_of_work
-from core.tenancy.context import company_context
-from data_import.models import ImportJob
-from data_import.storage import discard, stored_before
+from core.tenancy.actors import system_actor
+from core.tenancy.context import actor_context
+from data_import.models import ImportJob, JobStatus
+from data_import.operations.jobs import change_job
+from data_import.operations.limits import CLOSED
+from data_import.operations.staging import lock_job
 
-# Longer than any request takes between its file and its commit.
-ORPHANED_AFTER = timedelta(days=1)
-BATCH = 1_000
+BATCH = 100
 
 
-def remove_orphans(company_id: UUID, *, before: datetime) -> int:
-    """Remove the company's files from before that moment which no import names: a file is there before its import, and
-    stays when the request is undone, or its process dies, in between. Returns how many were removed."""
-    removed = 0
-    stored = stored_before(company_id, before)
-    while batch := list(itertools.islice(stored, BATCH)):
-        with company_context(company_id), unit_of_work():
-            named = set(ImportJob.objects.filter(file_path__in=batch).values_list("file_path", flat=True))
-        for path in batch:
-            if path not in named:
-                discard(path)
-                removed += 1
-    return removed
+def release_old_imports(company_id: UUID, *, before: datetime, now: datetime) -> int:
+    """Remove the staged rows of imports that nobody has touched since `before`, and cancel those never finished.
+
+    The jobs stay, with their counts. Each is a transaction of its own. Returns how many were released.
+    """
+    actor = system_actor(company_id)
+    old = Q(updated_at__lt=before) & (Q(staged_bytes__gt=0) | ~Q(status__in=CLOSED))
+    released = 0
+    with actor_context(actor, source="task"):
+        while True:
+            with unit_of_work():
+                jobs = list(ImportJob.objects.filter(old).order_by("pk")[:BATCH])
+            for job in jobs:
+                with unit_of_work():
+                    lock_job(actor, job)
+                    _remove_staged(company_id, job.pk)
+                    status = job.status if job.status in CLOSED else JobStatus.CANCELED
+                    change_job(actor, job.pk, now, staged_bytes=0, status=status)
+                released += 1
+            if len(jobs) < BATCH:
+                return released
+
+
+def _remove_staged(company_id: UUID, job_id: UUID) -> None:
+    with connection.cursor() as cursor:
+        for table in ("data_import_importstagingrecord", "data_import_importbatch"):
+            cursor.execute(f"DELETE FROM {table} WHERE company_id = %s AND job_id = %s", [company_id, job_id])

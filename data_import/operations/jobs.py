@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,17 +14,26 @@ from django.db import connection
 from core.access import view
 from core.changes import Outcome, Rows, Rule, WriteSpec, insert, update
 from core.entities import entities
+from core.files.models import StoredFile
+from core.files.operations import store_file
 from core.jobs import cancel as cancel_work
 from core.jobs import enqueue
 from core.kernel.errors import Conflict, Fault, Invalid
-from core.kernel.transactions import limits
+from core.kernel.transactions import limits, unit_of_work
 from core.tenancy.actors import Actor
+from data_import.compiler.rules import check_rules
 from data_import.engine.detect import Detection, detect
 from data_import.engine.limits import UnusableFile
 from data_import.models import ImportJob, JobStatus
+from data_import.operations.checked import check_settings
+from data_import.operations.limits import (
+    count_file_rows,
+    require_room_for_job,
+    require_room_to_stage,
+)
 from data_import.queries import RUN, Counts, count_rows, describe_detection
 from data_import.schemas import SETTING_NAMES, ImportSettings, settings_of
-from data_import.storage import StoredFile, path_of, store
+from data_import.source import opened_source
 
 EDITABLE = (JobStatus.UPLOADED, JobStatus.MAPPED, JobStatus.STAGED, JobStatus.FAILED)
 # How long a cancellation waits for the batch that is at work.
@@ -45,6 +55,7 @@ _SETTINGS = WriteSpec(
         "valid_count": "0",
         "invalid_count": "0",
         "skipped_count": "0",
+        "staged_bytes": "0",
     },
     rules=(
         Rule(
@@ -70,7 +81,11 @@ def change_job(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> None
 
 
 def update_import_jobs(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Change settings of jobs that have not begun to import; what was staged is dropped. Needs a transaction."""
+    """Change settings of jobs that have not begun to import; what was staged is dropped. Needs a transaction.
+
+    Raises: Invalid for settings that cannot work.
+    """
+    check_settings(actor, ImportJob, rows)
     return update(_SETTINGS, rows, actor=actor, now=now, all_or_none=all_or_none)
 
 
@@ -99,19 +114,29 @@ def create_job(
     now: datetime,
     template_id: UUID | None = None,
 ) -> StoredFile:
-    """Store a file and make its job. Needs a transaction. The file lies there before the job does.
+    """Store a file and make its job. Needs a transaction.
 
-    Raises: Forbidden, Invalid, TooLarge.
+    Raises: Forbidden, Invalid, Conflict (`too_many_open_imports`), and what `store_file` raises.
     """
     require_importer(actor, entity_type, settings.mode)
-    file = store(actor.company_id, job_id, blocks)
+    check_rules(view(entities[entity_type], actor), settings)
+    require_room_for_job(actor)
+    file = store_file(
+        actor=actor,
+        kind="import",
+        name=file_name,
+        blocks=blocks,
+        now=now,
+        entity_type="import_job",
+        record_id=job_id,
+    )
     row = {
         "id": job_id,
         "owner": actor.user_id,
         "template": template_id,
         "entity_type": entity_type,
-        "file_name": _printable(file_name),
-        "file_path": file.path,
+        "file_name": file.name,
+        "file_id": file.pk,
         "file_sha256": file.sha256,
         "file_size": file.size,
         **settings.model_dump(mode="json"),
@@ -120,26 +145,38 @@ def create_job(
     return file
 
 
-def _printable(name: str) -> str:
-    """The last part of a name, as it may be shown."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(character for character in last if character.isprintable())[:255] or "file"
-
-
 def detect_file(job: ImportJob, settings: ImportSettings) -> Detection:
-    """What the job's file is. Raises: Invalid (code of `UnusableFile`, or `file_missing`)."""
+    """What the job's file is. Raises: Invalid (code of `UnusableFile`, or `file_missing`), Unavailable."""
     try:
-        return detect(path_of(job.file_path), hints=settings.options.hints)
+        with opened_source(job) as file:
+            return detect(file, hints=settings.options.hints)
     except UnusableFile as bad:
         raise Invalid(bad.detail, code=bad.code) from None
-    except FileNotFoundError:
-        raise Invalid("The file is no longer there.", code="file_missing") from None
+
+
+def _count_rows_of(job: ImportJob, found: Detection) -> int:
+    try:
+        with opened_source(job) as file:
+            return count_file_rows(file, found, partial(raise_if_canceled, job.pk))
+    except UnusableFile as bad:
+        raise Invalid(bad.detail, code=bad.code) from None
+
+
+class Canceled(Exception):
+    """Somebody canceled the import; what is committed stays."""
+
+
+def raise_if_canceled(job_id: UUID) -> None:
+    """Looked at between batches of every phase. Needs a transaction, or opens one for itself. Raises: Canceled."""
+    with unit_of_work():
+        if ImportJob.objects.filter(pk=job_id, status=JobStatus.CANCELED).exists():
+            raise Canceled
 
 
 def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, Any]:
     """Find out what the job's file is, and propose a mapping where none is set. Needs a transaction.
 
-    Raises: Forbidden, Invalid (code of `UnusableFile`), Conflict when the import has begun.
+    Raises: Forbidden, Invalid (code of `UnusableFile`), TooLarge (`too_many_rows`), Conflict when the import has begun.
     """
     require_importer(actor, job.entity_type, job.mode)
     if job.status not in EDITABLE:
@@ -148,6 +185,7 @@ def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, A
     found = detect_file(job, settings)
     seen = view(entities[job.entity_type], actor)
     detected = describe_detection(found, seen, suggest=not settings.field_mapping)
+    detected["max_rows"] = _count_rows_of(job, found)
     values: dict[str, Any] = {"detected": detected, "status": JobStatus.MAPPED, "error": ""}
     if not settings.field_mapping:
         values["field_mapping"] = {item["column"]: [item["field"]] for item in detected["suggestions"]}
@@ -161,13 +199,16 @@ def start_job(
     """Have a worker carry the job on: to its plan (`dry_run`) or to the end. Needs a transaction. Returns the id of the work
     in the queue (`core.jobs`).
 
-    Raises: Forbidden, Conflict (`plan_changed` when `digest` is not that of the plan as it stands; `import_ended`).
+    Raises: Forbidden, Conflict (`plan_changed` when `digest` is not that of the plan as it stands; `import_ended`;
+    `staging_full`).
     """
     require_importer(actor, job.entity_type, job.mode)
     if job.status in ENDED:
         raise Conflict("This import has ended.", code="import_ended")
     if digest and digest != job.plan_digest:
         raise Conflict("The plan is not the one you saw.", code="plan_changed", plan_digest=job.plan_digest)
+    if job.detected and not job.staged_bytes:
+        require_room_to_stage(job)
     status = job.status
     if status in (JobStatus.UPLOADED, JobStatus.FAILED):
         status = JobStatus.MAPPED
@@ -215,12 +256,14 @@ __all__ = [
     "RUN",
     "RUNNING",
     "SETTING_NAMES",
+    "Canceled",
     "cancel_job",
     "change_job",
     "create_job",
     "detect_file",
     "detect_job",
     "note_counts",
+    "raise_if_canceled",
     "require_importer",
     "start_job",
     "update_import_jobs",

@@ -17,6 +17,7 @@ from data_import.compiler.statements import MAX_SHOWN
 from data_import.compiler.targets import Plan, Target
 from data_import.engine.transforms import sql
 from data_import.models import ImportJob
+from data_import.operations.jobs import raise_if_canceled
 from data_import.schemas import settings_of
 
 _OF_JOB = "s.company_id = %(company)s::uuid AND s.job_id = %(job)s::uuid"
@@ -24,7 +25,10 @@ _TABLE = "data_import_importstagingrecord"
 
 
 def settle(actor: Actor, job: ImportJob, plan: Plan) -> str:
-    """Judge what only the whole file shows; answers the plan's digest. Needs a transaction; locks the job's rows."""
+    """Judge what only the whole file shows; answers the plan's digest. Needs a transaction; locks the job's rows.
+
+    Raises: Canceled between two statements.
+    """
     needs_transaction()
     names = {"company": actor.company_id, "job": job.pk}
     with connection.cursor() as cursor:
@@ -34,9 +38,12 @@ def settle(actor: Actor, job: ImportJob, plan: Plan) -> str:
         if plan.match_on is not None:
             _settle_repeats(cursor, plan, plan.match_on, names)
         for target in _unique_targets(plan):
+            raise_if_canceled(job.pk)
             _refuse_duplicates(cursor, plan, target, names)
         for target in plan.self_references:
+            raise_if_canceled(job.pk)
             _settle_references(cursor, actor, plan, target, names)
+        raise_if_canceled(job.pk)
         if plan.self_references:
             _order(cursor, plan, names)
     return digest_of(actor, job)

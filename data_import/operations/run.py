@@ -18,7 +18,16 @@ from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import actor_context
 from data_import.models import ImportJob, JobStatus
 from data_import.operations import commit, dry_run, plan, staging
-from data_import.operations.jobs import ENDED, change_job, detect_job, note_counts, require_importer
+from data_import.operations.jobs import (
+    ENDED,
+    Canceled,
+    change_job,
+    detect_job,
+    note_counts,
+    raise_if_canceled,
+    require_importer,
+)
+from data_import.operations.limits import require_room_to_stage, staged_bytes_of
 from data_import.operations.notices import notify_end
 from data_import.queries import Counts, count_rows
 
@@ -64,7 +73,7 @@ def run_import(
     with actor_context(actor, source="import"):
         try:
             return _run(actor, job_id, report, clock)
-        except commit.Canceled:
+        except Canceled:
             return retried(lambda: _finish(actor, job_id, JobStatus.CANCELED, clock()))
         except DomainError as refusal:
             # Python forgets `refusal` when this block ends, which a closure would notice.
@@ -73,10 +82,10 @@ def run_import(
 
 
 def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetime]) -> Ended:
-    opened = retried(lambda: _open(actor, job_id, clock()))
-    if isinstance(opened, Ended):
-        return opened
-    job, prepared = opened
+    ended = retried(lambda: _detect(actor, job_id, clock()))
+    if ended is not None:
+        return ended
+    job, prepared = retried(lambda: _prepare(actor, job_id))
     if not job.plan_digest:
         retried(lambda: _begin(actor, job_id, prepared, clock()))
         _stage(actor, job_id, prepared, report, clock)
@@ -84,33 +93,47 @@ def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetim
         job = ImportJob.objects.get(pk=job_id)
     if job.is_dry_run:
         return Ended(job.status, _counts(job), job.plan_digest)
-    if job.status == JobStatus.CANCELED:
-        raise commit.Canceled
     if job.status != JobStatus.IMPORTING:
-        retried(lambda: change_job(actor, job_id, clock(), status=JobStatus.IMPORTING))
+        retried(lambda: _go_on(actor, job_id, clock(), status=JobStatus.IMPORTING))
     return _commit(actor, job, prepared, report, clock)
 
 
-def _open(actor: Actor, job_id: UUID, now: datetime) -> Ended | tuple[ImportJob, staging.Prepared]:
-    """The job with everything that is decided before its first row; how it ended, if it has."""
+def _detect(actor: Actor, job_id: UUID, now: datetime) -> Ended | None:
+    """Find out what the file is, if nobody has; how the job ended, if it has."""
     job = ImportJob.objects.get(pk=job_id)
     if job.status in ENDED:
         return Ended(job.status, count_rows(job.company_id, job.pk), job.plan_digest, job.error)
     require_importer(actor, job.entity_type, job.mode)
     if not job.detected:
         detect_job(actor=actor, job=job, now=now)
-        job.refresh_from_db()
+    return None
+
+
+def _prepare(actor: Actor, job_id: UUID) -> tuple[ImportJob, staging.Prepared]:
+    """The job with everything that is decided before its first row. It writes nothing, so a cancellation need not wait."""
+    job = ImportJob.objects.get(pk=job_id)
     return job, staging.prepare(actor, job)
+
+
+def _go_on(actor: Actor, job_id: UUID, now: datetime, **values: Any) -> None:
+    """Set fields of a job that nobody has canceled, whose row stays locked. Raises: Canceled."""
+    ImportJob.objects.select_for_update().get(pk=job_id)
+    raise_if_canceled(job_id)
+    if values:
+        change_job(actor, job_id, now, **values)
 
 
 def _begin(actor: Actor, job_id: UUID, prepared: staging.Prepared, now: datetime) -> None:
     job = ImportJob.objects.get(pk=job_id)
-    change_job(
+    if not job.staged_bytes:
+        require_room_to_stage(job)
+    _go_on(
         actor,
         job_id,
         now,
         status=JobStatus.VALIDATING,
         decisions=prepared.decisions,
+        staged_bytes=staged_bytes_of(job),
         error="",
         started_at=job.started_at or now,
     )
@@ -142,6 +165,7 @@ def _stage(
         now = ImportJob.objects.get(pk=job_id)
         if now.status == JobStatus.VALIDATING:
             digest = plan.settle(actor, now, prepared.plan)
+            _go_on(actor, job_id, clock())
             note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
 
     retried(settle)
@@ -178,6 +202,10 @@ def _counts(job: ImportJob) -> Counts:
 
 def _finish(actor: Actor, job_id: UUID, status: str | None, now: datetime) -> Ended:
     counts = count_rows(actor.company_id, job_id)
+    # A cancellation that came after the last batch stands: it has been answered.
+    current = ImportJob.objects.select_for_update().get(pk=job_id).status
+    if status is None and current == JobStatus.CANCELED:
+        status = JobStatus.CANCELED
     if status is None:
         bad = counts.invalid + counts.failed
         status = JobStatus.COMPLETED_WITH_ERRORS if bad else JobStatus.COMPLETED

@@ -36,10 +36,10 @@ from data_import.engine.limits import MAX_CELL_CHARS, UnusableFile
 from data_import.engine.records import read_records
 from data_import.engine.staging import CopyChunk, copy_chunks
 from data_import.models import ImportBatch, ImportJob
-from data_import.operations.jobs import detect_file
+from data_import.operations.jobs import detect_file, raise_if_canceled
 from data_import.operations.side_by_side import side_by_side
 from data_import.schemas import ImportSettings, settings_of
-from data_import.storage import path_of
+from data_import.source import opened_source
 
 declare("import.stage.before_commit", "import.stage.after_commit")
 
@@ -84,23 +84,27 @@ def prepare(actor: Actor, job: ImportJob) -> Prepared:
     settings = settings_of(job)
     detection = detect_file(job, settings)
     seen = view(entities[job.entity_type], actor)
-    decisions = job.decisions or decide_columns(seen, settings, detection, path_of(job.file_path))
+    decisions = job.decisions or decide_columns(seen, settings, detection, job)
     timezone = Company.objects.get(pk=actor.company_id).timezone
     plan = make_plan(seen, settings, detection.headers, decisions, timezone)
     return Prepared(detection, decisions, plan, block_statements(plan, actor))
 
 
-def decide_columns(seen: Any, settings: ImportSettings, detection: Detection, path: Any) -> dict[str, Any]:
+def decide_columns(
+    seen: Any, settings: ImportSettings, detection: Detection, job: ImportJob
+) -> dict[str, Any]:
     """How whole columns write dates, numbers and booleans, where the settings do not say.
 
-    Raises: Invalid naming every column that can be read in two ways.
+    Raises: Invalid naming every column that can be read in two ways; Canceled.
     """
     asked = _asked(seen, settings, detection)
     if not asked:
         return {}
     values: dict[int, Counter[str]] = {place: Counter() for place in asked}
-    with open(path, "rb") as file:
-        for record in read_records(file, detection):
+    with opened_source(job) as file:
+        for number, record in enumerate(read_records(file, detection), 1):
+            if number % BATCH_ROWS == 0:
+                raise_if_canceled(job.pk)
             if record.fault is None:
                 for place, counted in values.items():
                     value = record.values[place]
@@ -188,7 +192,7 @@ def stage_file(actor: Actor, job: ImportJob, prepared: Prepared, report: Report)
     """Stage every record that is not staged yet, each block in a transaction of its own.
 
     Blocks are staged side by side; memory holds as many as are at work. Raises: Invalid when the file cannot be read to its
-    end.
+    end; Canceled between two blocks.
     """
     done = staged_blocks(actor, job)
 
@@ -198,7 +202,7 @@ def stage_file(actor: Actor, job: ImportJob, prepared: Prepared, report: Report)
             fault("import.stage.after_commit")
         return chunk.rows
 
-    with open(path_of(job.file_path), "rb") as file:
+    with opened_source(job) as file:
         chunks = copy_chunks(file, prepared.detection, size=BATCH_ROWS)
         try:
             for rows in side_by_side(partial(stage, number, chunk) for number, chunk in enumerate(chunks)):
@@ -215,6 +219,7 @@ def staged_blocks(actor: Actor, job: ImportJob) -> frozenset[int]:
 
 def _stage(actor: Actor, job: ImportJob, prepared: Prepared, number: int, chunk: CopyChunk) -> None:
     share_job(actor, job)
+    raise_if_canceled(job.pk)
     # Another worker may be at the same block.
     _lock("pg_advisory_xact_lock", f"{actor.company_id}:import:{job.pk}:{number}")
     if ImportBatch.objects.filter(job_id=job.pk, number=number).exists():

@@ -11,6 +11,7 @@ from core.entities import entities
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
 from data_import.models import ImportTemplate
+from data_import.operations.checked import check_settings
 from data_import.schemas import SETTING_NAMES, read_settings
 
 _SPEC = WriteSpec(ImportTemplate)
@@ -31,12 +32,17 @@ def check_template(values: Mapping[str, Any]) -> None:
 
 
 def create_import_templates(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Keep settings under a name. Needs a transaction. `check_template` has judged their content."""
+    """Keep settings under a name. Needs a transaction. Raises: Invalid for settings that cannot work."""
+    check_settings(actor, ImportTemplate, rows)
     return insert(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
 
 
 def update_import_templates(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-    """Change templates; jobs keep the settings they were made with. Needs a transaction."""
+    """Change templates; jobs keep the settings they were made with. Needs a transaction.
+
+    Raises: Invalid for settings that cannot work.
+    """
+    check_settings(actor, ImportTemplate, rows)
     return update(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
 
 

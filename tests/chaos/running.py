@@ -13,8 +13,8 @@ from django.db import Error, connection, connections
 from django.utils import timezone
 
 from core.changes.stream import lag
+from core.files.operations import sweep_files
 from core.kernel.faultpoints import POINTS
-from data_import.operations.housekeeping import remove_orphans
 from tests.chaos import invariants, phases, work
 from tests.chaos.ledger import Api, Ledger, Witness
 from tests.chaos.machine import Machine, wait_for
@@ -51,8 +51,8 @@ def go(system: Machine, is_long: bool, seed: int, wanted: set[str], started: flo
     try:
         _work(run, wanted)
         restless = _settle(run)
-        # What the clock does in the night: an upload that was undone leaves its file.
-        run.figures["orphaned files"] = remove_orphans(world.company.pk, before=timezone.now())
+        # What the clock does every hour: an upload that was undone leaves its bytes.
+        run.figures["orphaned files"] = sweep_files(now=timezone.now())["orphaned"]
     except BaseException as error:
         _show_last(run)
         print(f"--- ended by {type(error).__name__}: {error}", flush=True)

@@ -15,6 +15,8 @@ from core.delivery.models import Notification
 from core.delivery.operations import notify
 from core.entities import Action, entities
 from core.entities.kinds import Kind
+from core.files.operations import create_link
+from core.files.queries import get_file
 from core.identity.models import User
 from core.identity.operations.password_reset import make_reset_token
 from core.identity.operations.sessions import open_session
@@ -193,6 +195,17 @@ def _uploaded(made: Stock) -> dict[str, Any]:
     return {"body": {**body, "template": str(made.record("import_template"))}, "is_form": True}
 
 
+def _file(made: Stock) -> str:
+    """The file of the main import."""
+    with made.world.acting() as actor:
+        return str(view("import_job", actor).get(made.record("import_job")).file_id)
+
+
+def _link(made: Stock) -> str:
+    with made.world.acting() as actor:
+        return create_link(get_file(actor, _file(made), timezone.now()), now=timezone.now()).token
+
+
 def _planned_import(made: Stock) -> str:
     """An import whose plan stands."""
     from data_import.operations.jobs import change_job
@@ -273,8 +286,14 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /jobs/{job_id}/": lambda made: {"path": {"job_id": str(made.record("job"))}},
     "POST /jobs/{job_id}/cancel/": lambda made: {"path": {"job_id": str(made.record("job"))}},
     "POST /jobs/{job_id}/retry/": lambda made: {"path": {"job_id": str(made.record("job", SPARE))}},
+    "GET /files/{pk}/": lambda made: {"path": {"pk": _file(made)}},
+    "GET /files/{pk}/download/": lambda made: {"path": {"pk": _file(made)}},
+    "POST /files/{pk}/link/": lambda made: {"path": {"pk": _file(made)}, "body": {}},
+    "DELETE /files/{pk}/link/": lambda made: {"path": {"pk": _file(made)}},
+    "GET /files/d/{token}/": lambda made: {"path": {"token": _link(made)}},
     "POST /data-import/jobs/": _uploaded,
     "PATCH /data-import/jobs/{pk}/": lambda made: {"body": {"mode": "create"}},
+    "GET /data-import/jobs/{pk}/staging/": lambda made: {"path": {"pk": str(made.record("import_job"))}},
     "PATCH /data-import/jobs/{pk}/staging/{row}/": lambda made: {
         "path": {"pk": _planned_import(made), "row": "1"},
         "body": {"cells": {"city": f"{made.marks.text} town"}},

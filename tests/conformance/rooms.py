@@ -212,6 +212,9 @@ class Rooms:
         for name, ours in self.acme.records.items():
             for mine, theirs in zip(ours, self.globex.records[name], strict=False):
                 self.twins[str(mine)] = str(theirs)
+        files = [stock.file_ids() for stock in (self.acme, self.globex)]
+        for mine, theirs in zip(*files, strict=True):
+            self.twins[str(mine)] = str(theirs)
         for role, user in self.acme.world.users.items():
             self.twins[str(user)] = str(self.globex.world.users[role])
         self.our_ids = self._ids(self.acme)

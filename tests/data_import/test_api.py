@@ -102,9 +102,27 @@ class TestUpload:
 
     def test_the_file_is_private(self, acme: World, settings: Any) -> None:
         body = upload(acme.client(), entity_type="account").json()
-        path = settings.MEDIA_ROOT / "imports" / str(acme.company.pk) / body["id"]
+        [path] = settings.MEDIA_ROOT.glob(f"files/{acme.company.pk}/*/{body['file_id']}")
         assert path.read_bytes() == ROWS.encode()
         assert path.stat().st_mode & 0o077 == 0
+        assert path.parent.stat().st_mode & 0o077 == 0
+
+    def test_the_file_is_read_by_those_who_see_the_import(self, acme: World, globex: World) -> None:
+        file = upload(acme.client("sales"), entity_type="account").json()["file_id"]
+
+        answers = {
+            who: client.get(f"/api/v1/files/{file}/download/")
+            for who, client in {
+                "its owner": acme.client("sales"),
+                "the manager above": acme.client("manager"),
+                "a colleague who sees own records": acme.client("viewer"),
+                "a neighbor": globex.client("admin"),
+            }.items()
+        }
+
+        assert b"".join(answers["its owner"].streaming_content) == ROWS.encode()
+        assert answers["the manager above"].status_code == 200
+        assert answers["a neighbor"].status_code == 404
 
 
 class TestSteps:

@@ -155,9 +155,9 @@ class TestFiles:
         made = post(acme.client(), b"last_name,city\nA,B\n", name)
 
         assert made.status_code in (201, 400), made.content
-        stored = [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()]
+        stored = [path for path in settings.MEDIA_ROOT.glob("files/**/*") if path.is_file()]
         if made.status_code == 201:
-            assert [path.name for path in stored] == [made.json()["id"]]
+            assert [path.name for path in stored] == [made.json()["file_id"]]
             assert len(made.json()["file_name"]) <= 255
             assert not set("\x00\r\n/") & set(made.json()["file_name"])
         else:

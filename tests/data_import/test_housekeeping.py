@@ -1,64 +1,62 @@
-"""Files of uploads that were undone do not lie around for ever."""
+"""Old imports give back the room they took."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
-from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
-from core.jobs import enqueue, running
-from core.jobs.models import Job
-from core.kernel.transactions import unit_of_work
-from core.tenancy.context import company_context, system_context
-from data_import.models import ImportJob
-from data_import.storage import path_of, store
+from data_import.models import ImportJob, JobStatus
+from data_import.operations.housekeeping import release_old_imports
+from data_import.queries import count_rows
 from tests.worlds import World
 
 
-def _orphan(world: World, age: timedelta) -> Path:
-    """A file whose import never came into being."""
-    place = path_of(store(world.company.pk, uuid4(), [b"Name\nUndone\n"]).path)
-    then = (timezone.now() - age).timestamp()
-    os.utime(place, (then, then))
-    return place
-
-
-def _clean(world: World) -> None:
-    """The nightly job, as a worker runs it."""
-    company_id: UUID = world.company.pk
-    with company_context(company_id), unit_of_work():
-        job_id = enqueue(kind="import.remove_orphans", payload={}, now=timezone.now())
-    running.run_job(job_id)
-    with system_context("looking at a job"), unit_of_work():
-        assert Job.objects.get(pk=job_id).state == Job.State.DONE
-
-
 @pytest.mark.django_db
-class TestOrphans:
-    def test_old_files_without_an_import_go_and_all_others_stay(
+class TestOldImports:
+    def test_lose_their_staged_rows_and_keep_their_counts(
         self,
         acme: World,
         globex: World,
         write: Callable[..., Path],
         run: Callable[..., tuple[Any, ImportJob]],
     ) -> None:
-        old, young = _orphan(acme, timedelta(days=2)), _orphan(acme, timedelta(hours=23))
-        of_another = _orphan(globex, timedelta(days=2))
-        _, job = run(write("Name\nKept\n"), "account", field_mapping={"Name": "name"})
-        imported = path_of(job.file_path)
-        os.utime(imported, (0, 0))
+        file, mapping = write("Name\nKept\n"), {"Name": "name"}
+        _, old = run(file, "account", field_mapping=mapping)
+        _, planned = run(file, "account", field_mapping=mapping, dry_run=True)
+        _, young = run(file, "account", field_mapping=mapping)
+        _, foreign = run(file, "account", field_mapping=mapping, world=globex)
+        with acme.acting(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE data_import_importjob SET updated_at = now() - interval '31 days' WHERE id = ANY(%s)",
+                [[old.pk, planned.pk]],
+            )
 
-        _clean(acme)
+        now = timezone.now()
+        assert release_old_imports(acme.company.pk, before=now - timedelta(days=30), now=now) == 2
 
-        assert [file.exists() for file in (old, young, of_another, imported)] == [False, True, True, True]
+        with acme.acting():
+            left = {job: count_rows(acme.company.pk, job.pk).total for job in (old, planned, young)}
+            assert list(left.values()) == [0, 0, 1]
+            states = {
+                job.pk: (job.status, job.created_count, job.staged_bytes > 0)
+                for job in ImportJob.objects.all()
+            }
+        assert states[old.pk] == (JobStatus.COMPLETED, 1, False)
+        assert states[planned.pk] == (JobStatus.CANCELED, 0, False), "nobody came back to it"
+        assert states[young.pk] == (JobStatus.COMPLETED, 1, True)
+        with globex.acting():
+            assert count_rows(globex.company.pk, foreign.pk).total == 1
 
-    def test_a_company_that_never_uploaded_has_nothing_to_clean(self, acme: World) -> None:
-        _clean(acme)
-        assert not (settings.MEDIA_ROOT / "imports").exists()
+    def test_are_released_once(
+        self, acme: World, write: Callable[..., Path], run: Callable[..., Any]
+    ) -> None:
+        run(write("Name\nKept\n"), "account", field_mapping={"Name": "name"})
+        now = timezone.now() + timedelta(days=31)
+        assert release_old_imports(acme.company.pk, before=now, now=now) == 1
+        assert release_old_imports(acme.company.pk, before=now + timedelta(days=1), now=now) == 0

@@ -62,6 +62,13 @@ class Stock:
     def record(self, entity: str, place: int = MAIN) -> UUID:
         return self.records[entity][place]
 
+    def file_ids(self) -> list[UUID]:
+        """The stored files of the imports."""
+        from core.files.models import StoredFile
+
+        with self.world.acting():
+            return list(StoredFile.objects.order_by("pk").values_list("pk", flat=True))
+
     def document(self, entity: Entity) -> dict[str, Any]:
         """A new input of this entity, of values it has taken before."""
         return _document(self, entity, self.next())

@@ -29,7 +29,7 @@ from data_import.operations import jobs
 from data_import.operations.run import Ended, Report, run_import
 from data_import.queries import count_rows, get_progress, of_status, staged_rows
 from data_import.schemas import ImportSettings, read_settings, settings_of
-from data_import.storage import blocks_of
+from data_import.source import blocks_of
 
 EXIT_ROWS_FAILED = 1
 EXIT_UNUSABLE = 2
