@@ -24,17 +24,17 @@ urlpatterns = [
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
-        return problems.not_found(request, exception)
+        return problems.outside_views(request, exception)
     return defaults.page_not_found(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
     if request.path.startswith("/api/"):
-        return problems.response(problems.InternalError())
+        return problems.outside_views(request, problems.InternalError())
     return defaults.server_error(request)
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
-        return problems.response(exception)
+        return problems.outside_views(request, exception)
     return defaults.bad_request(request, exception)

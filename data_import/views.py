@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -13,6 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, QueryDict
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from core.access import view
 from core.entities import entities
@@ -56,12 +56,6 @@ _START: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {"dry_run": {"type": "boolean"}, "plan_digest": {"type": "string"}},
 }
-
-
-def _json(body: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(
-        json.dumps(body, ensure_ascii=False, default=str), status=status, content_type="application/json"
-    )
 
 
 def _form(request: Request) -> Mapping[str, Any]:
@@ -177,7 +171,7 @@ class ImportJobViewSet(EntityViewSet):
     @documented(response=_OBJECT, errors=(413,))
     def detect(self, request: Request, pk: str) -> HttpResponse:
         """Find out encoding, delimiter, header and columns, and propose a mapping."""
-        return _json(jobs.detect_job(actor=self.actor, job=self._job, now=self.now))
+        return Response(jobs.detect_job(actor=self.actor, job=self._job, now=self.now))
 
     @documented(request=_START, optional_body=True, response=record("import_job"), status=202, shaped=True)
     def start(self, request: Request, pk: str) -> HttpResponse:
@@ -211,7 +205,7 @@ class ImportJobViewSet(EntityViewSet):
         """How far the import is, counted from what is committed; `job` is the address of the work itself."""
         work = queries.find_work(self._job)
         job = None if work is None else job_path(work.pk)
-        return _json({**asdict(queries.get_progress(self._job)), "job": job})
+        return Response({**asdict(queries.get_progress(self._job)), "job": job})
 
     @documented(request=_CELLS, response=StagedRow, path={"row": {"type": "integer", "minimum": 1}})
     def fix(self, request: Request, pk: str, row: str) -> HttpResponse:
@@ -240,7 +234,7 @@ class ImportJobViewSet(EntityViewSet):
         staging.restage_row(self.actor, job, prepared, row_no, raw)
         digest = plan.settle(self.actor, job, prepared.plan)
         jobs.note_counts(self.actor, job.pk, self.now, plan_digest=digest)
-        return _json(as_document(queries.staged_rows(job).get(row_no=row_no)).model_dump(mode="json"))
+        return Response(as_document(queries.staged_rows(job).get(row_no=row_no)).model_dump(mode="json"))
 
     @documented(response=_OBJECT)
     def preview(self, request: Request, pk: str) -> HttpResponse:
@@ -258,7 +252,7 @@ class ImportJobViewSet(EntityViewSet):
             "create": queries.sample_creates(job, names, SAMPLES),
             "update": queries.sample_updates(job, target, names, SAMPLES),
         }
-        return _json(body)
+        return Response(body)
 
     @documented(response=Content("text/csv"))
     def errors(self, request: Request, pk: str) -> HttpResponse:

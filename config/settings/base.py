@@ -133,6 +133,10 @@ def caches(redis_url: str) -> dict[str, Any]:
 # may be marked LEAKPROOF) or on the scoped managers alone (`narrow`, for managed PostgreSQL services).
 READ_POLICY = env.choice("READ_POLICY", "strict", ("strict", "narrow"))
 
+# Whether connections keep statements prepared between transactions. Turn off behind a pooler in transaction mode that does not
+# follow prepared statements (PgBouncer before 1.21, or with `max_prepared_statements = 0`).
+PREPARED_STATEMENTS = env.boolean("PREPARED_STATEMENTS", True)
+
 # Files ----------------------------------------------------------------------------------------------
 
 

@@ -134,9 +134,7 @@ def gates_changed(company_id: UUID) -> None:
     """
     needs_transaction()
     # A token rather than a number: one that was rolled back never comes again with another meaning.
-    database().fetch_prepared(
-        "UPDATE core_company SET gates_version = uuidv7() WHERE id = %s", (company_id,), writes=True
-    )
+    database().fetch_prepared("UPDATE core_company SET gates_version = uuidv7() WHERE id = %s", (company_id,))
 
 
 _PLACE = re.compile(r"%%|%s")

@@ -40,9 +40,8 @@ def insert(
     actor: Actor,
     now: datetime,
     all_or_none: bool = True,
-    alone: bool = False,
 ) -> Outcome:
-    """Write new records. Needs a transaction. The write stands `alone` if its operation does nothing behind it.
+    """Write new records. Needs a transaction.
 
     References to records that are not there (in this company, not deleted) are refused as `does_not_exist`.
     Raises: LoopDetected, as every write does.
@@ -51,7 +50,7 @@ def insert(
     def sql(gates: GateTests | None) -> str:
         return insert_sql(spec, rows.sql, rows.columns, rows.sparse, all_or_none, gates)
 
-    return _run(sql, spec, "create", rows, actor, now, all_or_none, alone)
+    return _run(sql, spec, "create", rows, actor, now, all_or_none)
 
 
 def update(spec: WriteSpec, rows: Rows, *, actor: Actor, now: datetime, all_or_none: bool = True) -> Outcome:
@@ -126,7 +125,6 @@ def _run(
     actor: Actor,
     now: datetime,
     all_or_none: bool,
-    alone: bool = False,
 ) -> Outcome:
     needs_transaction()
     refuse_loops()
@@ -134,7 +132,7 @@ def _run(
     versions: dict[int, int] = {}
     refused: dict[int, tuple[Fault, ...]] = {}
     unchanged = set()
-    found = fetch(sql, spec, verb, rows, actor, now, writes=True, alone=alone)
+    found = fetch(sql, spec, verb, rows, actor, now)
     for place, record_id, version, changed, faults, _ in found:
         if faults:
             refused[place] = read_faults(faults)
@@ -156,7 +154,6 @@ def fetch(
     rows: Rows,
     actor: Actor,
     now: datetime,
-    **options: Any,
 ) -> list[tuple[Any, ...]]:
     """Run a statement of `core.changes.statements` with what the gates demand at its own moment; gives its rows."""
     params = dict(zip(places(len(rows.params)), rows.params, strict=True))
@@ -171,13 +168,9 @@ def fetch(
     gates: GateRules | None = rules_for(actor.company_id, spec.model, verb)
     while True:
         if gates is None:
-            return database().fetch_prepared(sql(None), params, prepare=may_prepare, **options)
-        # It may have to be repeated, so it never stands alone.
+            return database().fetch_prepared(sql(None), params, prepare=may_prepare)
         found = database().fetch_prepared(
-            sql(gates.tests),
-            {**params, **gates.params(now)},
-            prepare=may_prepare,
-            **{**options, "alone": False},
+            sql(gates.tests), {**params, **gates.params(now)}, prepare=may_prepare
         )
         if all(are_current for _, _, _, _, _, are_current, *_ in found):
             return found

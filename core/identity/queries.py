@@ -108,33 +108,10 @@ def _across_companies(reason: str) -> Iterator[None]:
             yield
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What the session of an access token was found to be."""
+def find_actor_by_access_token(token: str, now: datetime, company_slug: str | None = None) -> Actor:
+    """The actor of an access token; with `company_slug`, the same person in that company. One statement: the session and
+    the rights are read on every request, so that one that is taken is gone at once.
 
-    # As the server writes it: what costs nothing to read again and to compare.
-    rows: list[tuple[Any, ...]]
-
-    revoked: bool
-    expires_at: datetime
-    is_alive: bool
-    # Nobody where the person takes no part in the company that was asked for.
-    actor: Actor | None
-
-
-# The sessions as they were last read, by what was asked. Never an answer: the statement runs again with each request, and
-# other rows than these undo all that was built on them.
-_remembered: dict[tuple[str, tuple[Any, ...]], _Session] = {}
-MAX_REMEMBERED = 10_000
-
-
-def find_actor_by_access_token(
-    token: str, now: datetime, company_slug: str | None = None, *, deferred: bool = False
-) -> Actor:
-    """The actor of an access token; with `company_slug`, the same person in that company. One statement.
-
-    `deferred`, in a transaction: the actor may be the remembered one, and the statement runs with the next one, which then
-    raises PremiseFailed unless nothing has changed. The caller ends with `connection.settle()`.
     Raises: NotSignedIn (`token_invalid`, `token_expired`, `session_ended`), Forbidden (`not_a_member`).
     """
     claims = tokens.decode_access(token, keys=settings.JWT_KEYS, now=now)
@@ -147,57 +124,24 @@ def find_actor_by_access_token(
     if company_slug is not None:
         # A text that cannot be a slug is nobody's.
         sql, params["slug"] = _BY_SESSION_AND_SLUG, company_slug if _SLUG.fullmatch(company_slug) else ""
-    session = _find_session(sql, params, deferred)
-    if session is None or session.revoked or session.expires_at <= now or not session.is_alive:
-        raise _ended()
-    if session.actor is None:
-        raise _ended() if company_slug is None else _not_a_member()
-    return session.actor
-
-
-def _find_session(sql: str, params: dict[str, Any], deferred: bool) -> _Session | None:
-    key = sql, tuple(params.values())
-    known = _remembered.get(key)
-    if deferred and known is not None:
-        database().assume(sql, params, known.rows, lambda: _remembered.pop(key, None))
-        return known
     with _across_companies("reading a session"):
-        rows = database().fetch_prepared(sql, params, as_texts=True)
-    if not rows:
-        return None
-    (
-        revoked_at,
-        expires_at,
-        is_alive,
-        company,
-        is_active,
-        version,
-        zone,
-        membership,
-        takes_part,
-        role,
-        *rights,
-    ) = rows[0]
-    member = _Member(_id(company), is_active, version, zone, _id(membership), takes_part, _id(role), *rights)
-    actor = None
-    if member.is_alive and member.company_id is not None:
-        actor = Actor(
-            member.company_id,
-            params["user"],
-            member.membership_id,
-            member.rights,
-            session_id=params["session"],
-            zone=member.zone,
-        )
-    found = _Session(rows, revoked_at is not None, datetime.fromisoformat(expires_at), is_alive, actor)
-    if len(_remembered) >= MAX_REMEMBERED:
-        _remembered.clear()
-    _remembered[key] = found
-    return found
-
-
-def _id(written: str | None) -> UUID | None:
-    return None if written is None else UUID(written)
+        found = database().fetch_prepared(sql, params)
+    if not found:
+        raise _ended()
+    revoked_at, expires_at, is_alive, *columns = found[0]
+    if revoked_at is not None or expires_at <= now or not is_alive:
+        raise _ended()
+    member = _Member(*columns)
+    if not member.is_alive or member.company_id is None:
+        raise _ended() if company_slug is None else _not_a_member()
+    return Actor(
+        member.company_id,
+        claims.user_id,
+        member.membership_id,
+        member.rights,
+        session_id=claims.session_id,
+        zone=member.zone,
+    )
 
 
 def _ended() -> NotSignedIn:

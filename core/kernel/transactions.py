@@ -6,26 +6,19 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from django.db import (
-    DEFAULT_DB_ALIAS,
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    connections,
-    transaction,
-)
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from core.kernel.errors import Unavailable
 
 T = TypeVar("T")
 
-# serialization_failure, deadlock_detected: the database asks for the whole transaction again. 0A000: a statement that this
-# connection keeps prepared has other columns since a migration.
+# A statement that this connection keeps prepared has other columns since a migration.
 PLAN_CHANGED = "0A000"
-RETRIED_STATES = frozenset({"40001", "40P01", PLAN_CHANGED})
+# serialization_failure, deadlock_detected: the database asks for the whole transaction again. 26000: a pooler moved the
+# connection to a server that does not know its prepared statements (see `core.database.prepared`).
+RETRIED_STATES = frozenset({"40001", "40P01", "26000", PLAN_CHANGED})
 MAX_ATTEMPTS = 4
 BACKOFF_SECONDS = 0.02
 
@@ -98,16 +91,14 @@ def retried(work: Callable[[], T]) -> T:
     """Run `work` in a transaction of its own; a deadlock or serialization failure starts it again from the top.
 
     `work` must have no effect outside the database. Inside an open transaction it runs once: only the outermost
-    transaction can be repeated. Raises: OutcomeUnknown when the connection died during its COMMIT.
+    transaction can be repeated, and only it commits. Raises: OutcomeUnknown when the connection died during its COMMIT.
     """
-    database: Any = connections[DEFAULT_DB_ALIAS]
-    if database.in_atomic_block:
+    if connection.in_atomic_block:
         return work()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         is_committing = False
         try:
             with transaction.atomic():
-                database.ends_with_work = True
                 result = work()
                 is_committing = True
             return result

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from core.identity.queries import find_actor_by_access_token, find_actor_by_api_key
 from core.kernel.errors import NotSignedIn
 from core.tenancy.actors import Actor
-from core.tenancy.postgresql.base import database
 
 # `X-Company` among a request's `META`.
 COMPANY = "HTTP_X_COMPANY"
@@ -63,10 +62,7 @@ class BearerAuthentication(_HeaderAuthentication):
     scheme = "Bearer"
 
     def find_actor(self, request: Request, credentials: str) -> Actor:
-        # A piece of work that can be undone may have its session looked at with its first statement; `ApiView` sees to it.
-        deferred = database().ends_with_work and not hasattr(request._request, "reads_session_first")
-        company = request.META.get(COMPANY)
-        return find_actor_by_access_token(credentials, timezone.now(), company, deferred=deferred)
+        return find_actor_by_access_token(credentials, timezone.now(), request.META.get(COMPANY))
 
 
 class ApiKeyAuthentication(_HeaderAuthentication):

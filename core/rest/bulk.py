@@ -5,14 +5,11 @@ One statement for each kind of operation, whatever the number of rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from django.http import HttpResponse
 
 from core.access import EntityView
 from core.access.writing import MAX_ROWS, write
@@ -48,8 +45,11 @@ class _Item:
         return SUCCESS[self.op]
 
 
-def answer(view: EntityView, document: Any, now: datetime) -> HttpResponse:
-    """Raises: Invalid when the request is malformed, or atomic and one row was refused (nothing is written then)."""
+def answer(view: EntityView, document: Any, now: datetime) -> dict[str, Any]:
+    """The result of each operation, as a document.
+
+    Raises: Invalid when the request is malformed, or atomic and one row was refused (nothing is written then).
+    """
     atomic, operations = _read(document)
     items = [_item(view, place, operation) for place, operation in enumerate(operations)]
     _refuse_repeated_ids(items)
@@ -63,13 +63,12 @@ def answer(view: EntityView, document: Any, now: datetime) -> HttpResponse:
     if atomic:
         _raise_faults(items)
     failed = sum(1 for item in items if item.faults)
-    body = {
+    return {
         "atomic": atomic,
         "succeeded": len(items) - failed,
         "failed": failed,
         "results": [_result(item) for item in items],
     }
-    return HttpResponse(json.dumps(body), content_type="application/json")
 
 
 def _read(document: Any) -> tuple[bool, list[Any]]:

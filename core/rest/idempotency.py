@@ -38,7 +38,7 @@ def _principal(actor: Actor) -> str:
 def _fingerprint(request: Request, body: bytes) -> bytes:
     # Parameters of the type are left out: each sending of a form has a boundary of its own.
     media_type = (request.content_type or "").partition(";")[0]
-    facts = "\n".join((request.method or "", request.get_full_path(), media_type))
+    facts = "\n".join((request.method or "", request.get_full_path(), media_type, request.version or ""))
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape") + b"\n" + body).digest()
 
 

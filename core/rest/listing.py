@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-import orjson
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import EmptyResultSet
@@ -33,13 +31,6 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 # A count beyond this is an estimate unless asked for: counting a million rows costs more than showing a page.
 EXACT_COUNT_LIMIT = 10_000
-# An estimate this far beyond the limit may be some seconds old: looking whether there are still that many reads as much
-# as a hundred pages do.
-LARGE_COUNT = 2 * EXACT_COUNT_LIMIT
-LARGE_COUNT_SECONDS = 10
-MAX_LARGE_COUNTS = 4_096
-# A company's whole list: its estimate, and until when it may be shown.
-_large_counts: dict[PlainKey, tuple[int, float]] = {}
 # Deeper pages read everything before them; the cursor does not.
 MAX_OFFSET = 100_000
 MAX_ORDERING = 5
@@ -231,11 +222,8 @@ def _write_cursor(query: ListQuery, values: Iterable[Any], backwards: bool) -> s
 # --- pages ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page as JSON bytes."""
-
-    body: bytes
+# A page as a document.
+Page = dict[str, Any]
 
 
 def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet[Any] | None = None) -> Page:
@@ -249,13 +237,9 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
     stop = start + query.page_size + 1
     if records is None and query.is_plain:
         queryset = None
-        # Looked up once: a count that expired while the page was read must not be asked for after the last statement.
-        estimate = _large_count(query.plain_key())
-        rows = query.output.documents_of(
-            plain_rows(*query.plain_key(), start, stop), last=estimate is not None and not query.exact_count
-        )
+        rows = query.output.documents_of(plain_rows(*query.plain_key(), start, stop))
     else:
-        queryset, estimate = query.queryset(records), None
+        queryset = query.queryset(records)
         rows = query.output.documents(queryset[start:stop])
     has_next = len(rows) > query.page_size
     rows = rows[: query.page_size]
@@ -265,10 +249,8 @@ def render_page(query: ListQuery, base_url: str, pairs: Pairs, records: QuerySet
         count, exact = start + len(rows), True
     elif query.exact_count:
         count, exact = (query.queryset(records) if queryset is None else queryset).order_by().count(), True
-    elif estimate is not None:
-        count, exact = estimate, False
     elif queryset is None:
-        count, exact = _count_of_plain(query.plain_key())
+        count, exact = _counted(*plain_counting(*query.plain_key()))
     else:
         count, exact = count_of(queryset)
 
@@ -290,21 +272,6 @@ def count_of(queryset: QuerySet[Any]) -> tuple[int, bool]:
         return _counted(*counting(queryset))
     except EmptyResultSet:
         return 0, True
-
-
-def _large_count(key: PlainKey) -> int | None:
-    """The estimate of a moment ago."""
-    count, until = _large_counts.get(key, (None, 0.0))
-    return count if until > time.monotonic() else None
-
-
-def _count_of_plain(key: PlainKey) -> tuple[int, bool]:
-    count, exact = _counted(*plain_counting(*key))
-    if count >= LARGE_COUNT:
-        while len(_large_counts) >= MAX_LARGE_COUNTS:
-            _large_counts.pop(next(iter(_large_counts)), None)
-        _large_counts[key] = count, time.monotonic() + LARGE_COUNT_SECONDS
-    return count, exact
 
 
 def _counted(sql: str, params: tuple[Any, ...]) -> tuple[int, bool]:
@@ -334,7 +301,7 @@ def _cursor_page(
         else:
             compiled = plain_rows(*query.plain_key(), 0, query.page_size + 1)
     if compiled is not None:
-        rows = query.output.documents_of(compiled, names, last=True)
+        rows = query.output.documents_of(compiled, names)
     else:
         found = query.unordered(records)
         if cursor.values:
@@ -373,4 +340,4 @@ def _encoded(pairs: tuple[tuple[str, str], ...]) -> str:
 
 
 def _page(head: dict[str, Any], rows: list[Document]) -> Page:
-    return Page(orjson.dumps({**head, "results": [row[0] for row in rows]}))
+    return {**head, "results": [row[0] for row in rows]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django.http import HttpResponse
 from pydantic import BaseModel, ConfigDict
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from core.access import EntityView, view
 from core.access.modes import Mode
@@ -18,8 +18,6 @@ from core.kernel.errors import NotFound
 from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 from core.tenancy.actors import VERBS
-
-JSON = "application/json"
 
 
 class _Document(BaseModel):
@@ -99,15 +97,15 @@ class _MetadataView(ApiView):
             raise NotFound()
         return seen
 
-    def answer(self, document: BaseModel) -> HttpResponse:
-        return HttpResponse(document.model_dump_json(), content_type=JSON)
+    def answer(self, document: BaseModel) -> Response:
+        return Response(document.model_dump(mode="json"))
 
 
 class EntitiesView(_MetadataView):
     """The kinds of records the caller may read."""
 
     @documented(response=EntityList)
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         seen = [view(entity, self.actor) for entity in entities]
         return self.answer(
             EntityList(results=[EntitySummary(**_summary(one)) for one in seen if one.can("read")])
@@ -118,7 +116,7 @@ class EntityMetadataView(_MetadataView):
     """One kind of record with its fields."""
 
     @documented(response=EntityMetadata, path=_NAME)
-    def get(self, request: Request, name: str) -> HttpResponse:
+    def get(self, request: Request, name: str) -> Response:
         seen = self.find(name)
         return self.answer(EntityMetadata(**_summary(seen), fields=_fields(seen)))
 
@@ -127,7 +125,7 @@ class FieldsView(_MetadataView):
     """The fields of one kind of record."""
 
     @documented(response=FieldList, path=_NAME)
-    def get(self, request: Request, name: str) -> HttpResponse:
+    def get(self, request: Request, name: str) -> Response:
         return self.answer(FieldList(results=_fields(self.find(name))))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from core.jobs.health import health
 from core.kernel.errors import Fault, Invalid
@@ -41,17 +41,15 @@ class HealthView(ApiView):
     commits_itself = True
 
     @documented(response=_HEALTH, also={UNAVAILABLE: _HEALTH}, query=_LIVE)
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         live = request.query_params.get("live")
         if live not in (None, "1"):
             raise Invalid(faults=[Fault("live", "not_a_choice", "One of: 1.")])
         if live:
-            return JsonResponse({"status": "ok", "parts": {}})
+            return Response({"status": "ok", "parts": {}})
         state = health(self.now)
         parts = {name: {"ok": part.ok, "detail": part.detail} for name, part in state.parts.items()}
-        answer = JsonResponse(
-            {"status": state.status, "parts": parts}, status=OK if state.ok else UNAVAILABLE
-        )
+        answer = Response({"status": state.status, "parts": parts}, status=OK if state.ok else UNAVAILABLE)
         if not state.ok:
             answer["Retry-After"] = "5"
         return answer

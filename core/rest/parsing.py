@@ -11,6 +11,7 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 
 from core.kernel.errors import Invalid, TooLarge
+from core.rest.encoding import JSON, upgraded
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 32
@@ -96,9 +97,12 @@ def read_json(body: bytes) -> Any:
 
 
 class StrictJsonParser(BaseParser):
-    media_type = "application/json"
+    """A JSON document, in the shape of the newest API version. The view is an `ApiView`."""
+
+    media_type = JSON
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        return read_json(stream.read(MAX_BODY_BYTES + 1))
+        document = read_json(stream.read(MAX_BODY_BYTES + 1))
+        return document if parser_context is None else upgraded(parser_context["view"].exchange, document)

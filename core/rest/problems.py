@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Iterable
+from math import ceil
 from typing import Any
 
 import structlog
@@ -17,8 +17,9 @@ from django.core.exceptions import (
     TooManyFieldsSent,
 )
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, UnreadablePostError
 from rest_framework import exceptions as drf
+from rest_framework.response import Response
 
 from core.kernel.errors import (
     Conflict,
@@ -30,14 +31,15 @@ from core.kernel.errors import (
     NotFound,
     NotSignedIn,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 from core.kernel.transactions import RETRIED_STATES, sql_state
 from core.observability import correlation
+from core.rest.encoding import CURRENT_VERSION, PROBLEM_JSON, Exchange, encoded
 
 log = structlog.get_logger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:atrium:problem:"
 RETRY_SECONDS = 1
 LOCK_NOT_AVAILABLE = "55P03"
@@ -81,6 +83,8 @@ def as_domain_error(error: Exception) -> DomainError:
         return NotSignedIn()
     if isinstance(error, PermissionDenied | drf.PermissionDenied):
         return Forbidden()
+    if isinstance(error, drf.Throttled):
+        return TooManyRequests(retry_after=ceil(getattr(error, "wait", None) or RETRY_SECONDS))
     if isinstance(error, RequestDataTooBig | TooManyFieldsSent):
         return TooLarge()
     if isinstance(
@@ -136,12 +140,10 @@ def faults_as_json(faults: Iterable[Fault]) -> list[dict[str, str]]:
     return [{"path": fault.path, "code": fault.code, "detail": fault.detail} for fault in faults]
 
 
-def response(error: Exception) -> HttpResponse:
-    """The answer to a request that ended in this exception."""
+def response(error: Exception) -> Response:
+    """The answer to a request that ended in this exception, not encoded yet."""
     refusal = as_domain_error(error)
-    # A lone surrogate from the request's own text may stand in a detail; it cannot be sent as UTF-8.
-    text = json.dumps(document(refusal), ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
-    answer = HttpResponse(text, status=refusal.status, content_type=CONTENT_TYPE)
+    answer = Response(document(refusal), status=refusal.status, content_type=PROBLEM_JSON)
     if "retry_after" in refusal.extra:
         answer["Retry-After"] = str(refusal.extra["retry_after"])
     if refusal.status == NotSignedIn.status:
@@ -149,6 +151,8 @@ def response(error: Exception) -> HttpResponse:
     return answer
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's 404 handler below /api/."""
-    return response(NotFound())
+def outside_views(request: HttpRequest, error: Exception) -> Response:
+    """The answer below /api/ where no view answers: an unknown path, a request that Django itself refuses."""
+    answer = response(error)
+    answer.accepted_media_type, answer.renderer_context = PROBLEM_JSON, {}  # type: ignore[attr-defined]
+    return encoded(Exchange(CURRENT_VERSION, request.method or "", request.path), answer)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from core.access.deleted import list_deleted
 from core.entities import entities
@@ -50,7 +49,7 @@ class RecycleBinView(ApiView):
     verbs = {"get": MEMBER}
 
     @documented(response=_BIN, query={"entity": _entity})
-    def get(self, request: Request) -> HttpResponse:
+    def get(self, request: Request) -> Response:
         wanted = request.query_params.get("entity")
         soft = [entity for entity in entities if entity.is_soft_deleted]
         if wanted is not None and wanted not in {entity.name for entity in soft}:
@@ -70,4 +69,4 @@ class RecycleBinView(ApiView):
             "complete": len(found) <= PAGE_SIZE,
             "limit": PAGE_SIZE,
         }
-        return HttpResponse(json.dumps(body), content_type="application/json")
+        return Response(body)

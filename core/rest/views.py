@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -11,7 +11,6 @@ from django.db import close_old_connections
 from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,21 +22,24 @@ from core.observability import correlation
 from core.rest import idempotency, problems
 from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
 from core.rest.declarations import Operation, declaration_of
+from core.rest.encoding import CURRENT_VERSION, Exchange, JsonRenderer, encoded, find_version, served_versions
 from core.rest.negotiation import ContentNegotiation
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
 from core.tenancy.actors import Actor
 from core.tenancy.context import Origin, actor_context, system_context
-from core.tenancy.postgresql.base import database
-from core.tenancy.postgresql.prepared import PremiseFailed
 
-API_VERSION = "v1"
-ACCEPTED_VERSIONS = {"v1", "1"}
 # An empty object, which some clients always send.
 EMPTY_BODY_BYTES = len("{}")
 # Query strings up to this length are kept parsed. None of them holds more parameters than Django reads.
 LONGEST_KEPT = 900
 # A verb that every signed-in member has.
 MEMBER = "member"
+# What the framework reads from a view and `ApiView` does not, and what to use instead.
+_NOT_READ = {
+    "versioning_class": "Accept-Version is negotiated for all views; see core.rest.encoding.",
+    "metadata_class": "OPTIONS is not served; what there is, /metadata/ and the OpenAPI document say.",
+    "initial": "override check_permissions, check_throttles or check_input.",
+}
 
 
 def client_ip(request: HttpRequest) -> str | None:
@@ -70,7 +72,7 @@ def _has_more(environ: Mapping[str, Any]) -> bool:
 
 
 class ApiView(APIView):
-    """Base of every endpoint.
+    """Base of every endpoint: decodes, signs in, checks, calls the handler and encodes, all in one transaction.
 
     `verbs` declares what right each method (or viewset action) needs: a verb, `MEMBER`, or `manage_users`; what is not
     declared is refused. `public` endpoints need no sign-in and run under the system's context.
@@ -78,7 +80,7 @@ class ApiView(APIView):
 
     authentication_classes: Any = (BearerAuthentication, ApiKeyAuthentication)
     parser_classes: Any = (StrictJsonParser,)
-    renderer_classes: Any = (JSONRenderer,)
+    renderer_classes: Any = (JsonRenderer,)
     content_negotiation_class = ContentNegotiation
     permission_classes: Any = ()
     throttle_classes: Any = ()
@@ -94,31 +96,31 @@ class ApiView(APIView):
     now: datetime
     origin: Origin
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuses what the framework would read from a view and this one does not."""
+        super().__init_subclass__(**kwargs)
+        for name, instead in _NOT_READ.items():
+            if getattr(cls, name) is not getattr(ApiView, name):
+                raise TypeError(f"{cls.__name__}.{name} would not be read: {instead}")
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.args, self.kwargs = args, kwargs
         self.headers = {}
         self.now = timezone.now()
-        incoming = self.request = self.initialize_request(request, *args, **kwargs)
-        pristine = dict(self.__dict__)
-        answer: Any
+        self.request = incoming = self.initialize_request(request, *args, **kwargs)
+        self.origin = Origin(
+            client_ip(incoming), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id()
+        )
         try:
-            try:
-                answer = self._answer(incoming)
-            except PremiseFailed:
-                # The session has changed since it was last read. All that was done was undone; now it is read first.
-                self.__dict__ = pristine
-                del incoming._user, incoming._auth  # type: ignore[attr-defined]
-                incoming._request.reads_session_first = True  # type: ignore[attr-defined]
-                answer = self._answer(incoming)
+            answer = self._answer(incoming)
         except Exception as error:
-            answer = self.finalize_response(incoming, self.handle_exception(error), *args, **kwargs)
-        self.response = answer
+            answer = self._encoded(incoming, self.handle_exception(error))
         # The framework binds the view's handlers to the view and the request to itself. Untied, both go with their answer, and
         # so does the body; tied, they stay until the garbage collector has looked for them.
         incoming.parser_context.clear()
         for method in self.http_method_names:
             self.__dict__.pop(method, None)
-        return self.response
+        return answer
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         query = request.META.get("QUERY_STRING", "")
@@ -151,66 +153,73 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response["API-Version"] = API_VERSION
+        response["API-Version"] = self._version
         return response
+
+    @property
+    def exchange(self) -> Exchange:
+        """The request, as transforms of API versions see it."""
+        request = self.request
+        return Exchange(
+            self._version,
+            request.method or "",
+            request.path,
+            getattr(self, "entity_name", ""),
+            self.handler_name,
+        )
+
+    @property
+    def _version(self) -> str:
+        """The version the client speaks; the current one until that is known."""
+        return getattr(self.request, "version", None) or CURRENT_VERSION
 
     # --- one request ----------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request) -> HttpResponseBase:
-        method = (request.method or "").lower()
-        handler = getattr(self, method, None) if method in self.http_method_names else None
+        """One request: one transaction, which ends after everything that may still fail, encoding included."""
         self._check_size(request)
         self._negotiate(request)
-        is_served = handler is not None
-        connection = database()
-        handler = handler or self.http_method_not_allowed
-        origin = self.origin = Origin(
-            client_ip(request), request.META.get("HTTP_USER_AGENT", ""), correlation.current_id()
-        )
+        pristine = dict(self.__dict__)
 
         def work() -> HttpResponseBase:
-            with system_context("sign-in", source="api", origin=origin):
+            # A transaction that is tried again starts from the request alone, and reads the session again.
+            self.__dict__ = dict(pristine)
+            for name in ("_user", "_auth", "_authenticator"):
+                request.__dict__.pop(name, None)
+            with system_context("sign-in", source="api", origin=self.origin):
                 self.perform_authentication(request)
                 if self.public:
-                    if is_served:
-                        self.check_input(request)
-                    return self._finished(request, handler(request, *self.args, **self.kwargs))
-            actor: Any = request.auth
-            self.actor = actor
+                    return self._handled(request)
+            self.actor = request.auth  # type: ignore[assignment]
             correlation.identify(user_id=self.actor.user_id, company_id=self.actor.company_id)
-            # Neither an answer nor a refusal leaves the block before the caller's session was looked at, which the server does
-            # while the request is read.
-            with actor_context(self.actor, source="api", origin=origin):
-                connection.go_ahead()
-                try:
-                    if is_served:
-                        self.check_right()
-                        self.check_input(request)
-                    answer = self._once(request, handler)
-                except PremiseFailed:
-                    raise
-                except Exception:
-                    connection.settle()
-                    raise
-                connection.settle()
-                return answer
+            with actor_context(self.actor, source="api", origin=self.origin):
+                return self._handled(request)
 
         return work() if self.commits_itself else retried(work)
 
-    def _once(self, request: Request, handler: Callable[..., HttpResponseBase]) -> HttpResponseBase:
+    def _handled(self, request: Request) -> HttpResponseBase:
+        """The handler's answer, encoded, if the caller may have it."""
+        method = (request.method or "").lower()
+        if method not in self.http_method_names or not hasattr(self, method):
+            self.http_method_not_allowed(request)
+        handler = getattr(self, method)
+        self.check_permissions(request)
+        self.check_throttles(request)
+        self.check_input(request)
+
         def act() -> HttpResponseBase:
-            return self._finished(request, handler(request, *self.args, **self.kwargs))
+            return self._encoded(request, handler(request, *self.args, **self.kwargs))
 
         if request.method == "POST" and idempotency.META_NAME in request.META:
             body = self.body_for_fingerprint(request)
             kept = idempotency.once(request, self.actor, body, self.now, act)  # type: ignore[arg-type]
-            return self._finished(request, kept)
+            return self.finalize_response(request, kept)
         return act()
 
-    def _finished(self, request: Request, answer: HttpResponseBase) -> HttpResponseBase:
-        """The answer as it is sent, made while the server may still be busy with the end of the transaction."""
+    def _encoded(self, request: Request, answer: HttpResponseBase) -> HttpResponseBase:
+        """The answer as it is sent. A document is encoded by `core.rest.encoding`; a file has its bytes already."""
         answer = self.finalize_response(request, answer)
-        return answer.render() if isinstance(answer, Response) else answer
+        return encoded(self.exchange, answer) if isinstance(answer, Response) else answer
 
     def body_for_fingerprint(self, request: Request) -> bytes:
         """What tells two bodies apart under one Idempotency-Key; an upload says less than all of it."""
@@ -221,6 +230,12 @@ class ApiView(APIView):
             return
         if request.auth is None:
             self.permission_denied(request)
+
+    def check_permissions(self, request: Request) -> None:
+        """The right that the request needs, and whatever `permission_classes` ask besides."""
+        if not self.public:
+            self.check_right()
+        super().check_permissions(request)
 
     def check_right(self) -> None:
         """Raises: Forbidden unless the actor has the right this request needs."""
@@ -300,8 +315,9 @@ class ApiView(APIView):
             self.get_content_negotiator().select_renderer(request, renderers)
         )
         asked = request.META.get("HTTP_ACCEPT_VERSION")
-        if asked is not None and asked not in ACCEPTED_VERSIONS:
+        version = CURRENT_VERSION if asked is None else find_version(asked)
+        if version is None:
             raise problems.NotAcceptable(
-                "No such API version is served.", code="unknown_version", versions=sorted(ACCEPTED_VERSIONS)
+                "No such API version is served.", code="unknown_version", versions=served_versions()
             )
-        request.version, request.versioning_scheme = API_VERSION, None
+        request.version, request.versioning_scheme = version, None

@@ -13,24 +13,23 @@ from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
-import orjson
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from core.access import EntityView, actions, view
-from core.access.output import Document, Output
+from core.access.output import Output
 from core.access.writing import write, write_one
 from core.entities import Action, Entity, Nested, actions_of, entities
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
-from core.rest import bulk, idempotency
+from core.rest import bulk
 from core.rest.declarations import SHAPE_PARAMETERS, Operation, created_below, performing, standard
 from core.rest.listing import Pairs, read_list_query, read_shape, render_page
 from core.rest.views import ApiView
 
-JSON = "application/json"
 _ETAG = re.compile(r'^(?:W/)?"([0-9]{1,10})"$')
 VERBS: Mapping[str, str] = {
     "list": "read",
@@ -118,8 +117,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         query = read_list_query(pairs, self.view, self.now)
         base = request.build_absolute_uri(request.path)
         narrowed = type(self).records is not EntityViewSet.records
-        page = render_page(query, base, pairs, self.records() if narrowed else None)
-        return HttpResponse(page.body, content_type=JSON)
+        return Response(render_page(query, base, pairs, self.records() if narrowed else None))
 
     def retrieve(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         record = self.view.get(pk, self.records().only("pk"))
@@ -141,7 +139,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     def destroy(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         self._write_one("delete", pk)
-        return HttpResponse(status=204)
+        return Response(status=204)
 
     def restore(self, request: Request, pk: str, **kwargs: Any) -> HttpResponse:
         """Back from the recycle bin."""
@@ -179,7 +177,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
         )
 
     def bulk(self, request: Request, **kwargs: Any) -> HttpResponse:
-        return bulk.answer(self.view, request.data, self.now)
+        return Response(bulk.answer(self.view, request.data, self.now))
 
     def perform(self, action: Action, pk: str) -> HttpResponse:
         """Perform a declared action on one record: the record as it is then, or the action's own output."""
@@ -193,22 +191,18 @@ class EntityViewSet(ViewSetMixin, ApiView):
         )
         if performed.output is None:
             return self.answer_with(performed.record_id)
-        return HttpResponse(orjson.dumps(performed.output, default=str), content_type=JSON)
+        return Response(performed.output)
 
     # --- shared steps -------------------------------------------------------------------------------------------
 
     def answer_with(self, record_id: UUID, *, status: int = 200) -> HttpResponse:
         """One record as the answer, with its ETag."""
-        read = self._shape().record(record_id, ("version",), last=self._may_end)
-        return self._shown(record_id, read, status)
-
-    def _shown(self, record_id: UUID, read: Document, status: int) -> HttpResponse:
-        document, version = read
+        document, version = self._shape().record(record_id, ("version",))
         tag = etag_of(version)
         if self.request.method in ("GET", "HEAD") and self.request.META.get("HTTP_IF_NONE_MATCH") == tag:
-            answer = HttpResponse(status=304)
+            answer = Response(status=304)
         else:
-            answer = HttpResponse(orjson.dumps(document), status=status, content_type=JSON)
+            answer = Response(document, status=status)
         answer["ETag"] = tag
         if status == 201:
             answer["Location"] = self.request.build_absolute_uri(f"/api/v1/{self.entity.path}/{record_id}/")
@@ -216,11 +210,6 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     def _shape(self) -> Output:
         return read_shape([pair for pair in self.pairs if pair[0] in SHAPE_PARAMETERS], self.view)
-
-    @property
-    def _may_end(self) -> bool:
-        """Whether the transaction ends with what the answer reads: one that is kept for its key is written after that."""
-        return idempotency.META_NAME not in self.request.META
 
     def _create(self, values: dict[str, Any]) -> HttpResponse:
         return self.answer_with(write(self.view, "create", [values], now=self.now).one, status=201)

@@ -51,7 +51,7 @@ class RecordOperations:
 
     def create(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         add_unknown_tags(actor=actor, rows=rows, now=now)
-        return insert(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none, alone=True)
+        return insert(self.spec, rows, actor=actor, now=now, all_or_none=all_or_none)
 
     def update(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         add_unknown_tags(actor=actor, rows=rows, now=now)
@@ -83,7 +83,7 @@ class PlainOperations:
     removal: WriteSpec
 
     def create(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
-        return insert(self.creation, rows, actor=actor, now=now, all_or_none=all_or_none, alone=True)
+        return insert(self.creation, rows, actor=actor, now=now, all_or_none=all_or_none)
 
     def update(self, *, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
         return update(self.change, rows, actor=actor, now=now, all_or_none=all_or_none)
@@ -142,7 +142,7 @@ def add_unknown_tags(*, actor: Actor, rows: Rows, now: datetime) -> None:
         "ON CONFLICT DO NOTHING"
     )
     made = (actor.company_id, now, now, actor.user_id, actor.user_id)
-    database().start(sql, (*made, *tagged.params, actor.company_id))
+    database().fetch_prepared(sql, (*made, *tagged.params, actor.company_id))
 
 
 def take_turns(name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -195,12 +194,12 @@ class UserViewSet(EntityViewSet):
 
     @documented(request=SetPasswordInput, status=204, secret=True)
     @action(detail=True, methods=["post"], url_path="set-password")
-    def set_password(self, request: Request, pk: str) -> HttpResponse:
+    def set_password(self, request: Request, pk: str) -> Response:
         """Give a member their first or a new password; their sessions end."""
         record = self.view.get(pk, self.records().only("pk"), verb="update")
         body = SetPasswordInput.read(request.data)
         operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
-        return HttpResponse(status=204)
+        return Response(status=204)
 
 
 class ApiKeyViewSet(EntityViewSet):

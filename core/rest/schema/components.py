@@ -13,11 +13,10 @@ from pydantic.json_schema import JsonSchemaMode
 
 from core.rest.bulk import OPERATIONS
 from core.rest.declarations import JSON
+from core.rest.encoding import PROBLEM_JSON, VERSIONS
 from core.rest.idempotency import MAX_KEY_LENGTH
 from core.rest.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
-from core.rest.problems import CONTENT_TYPE
 from core.rest.schema.fields import TEXT, UUID, VERSION, Schema, shared_filters
-from core.rest.views import ACCEPTED_VERSIONS
 
 _FAULT: Schema = {
     "type": "object",
@@ -196,7 +195,10 @@ PARAMETERS: dict[str, Schema] = {
         "name": "Accept-Version",
         "in": "header",
         "description": "The version of the API to answer in.",
-        "schema": {"type": "string", "enum": sorted(ACCEPTED_VERSIONS)},
+        "schema": {
+            "type": "string",
+            "enum": sorted({*VERSIONS.names(), *(name.removeprefix("v") for name in VERSIONS.names())}),
+        },
     },
     "XCorrelationId": {
         "name": "X-Correlation-ID",
@@ -288,7 +290,7 @@ class Components:
         name = f"Problem{status}"
         response: Schema = {
             "description": _PROBLEM_TEXTS.get(status, HTTPStatus(status).phrase),
-            "content": {CONTENT_TYPE: {"schema": self.schema("Problem")}},
+            "content": {PROBLEM_JSON: {"schema": self.schema("Problem")}},
         }
         if status in _PROBLEM_HEADERS:
             response["headers"] = _PROBLEM_HEADERS[status]

@@ -20,7 +20,6 @@ from core.identity.queries import find_actor_by_access_token
 from core.kernel.errors import DomainError, NotSignedIn
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
-from core.tenancy.postgresql.prepared import PreparedStatements
 from tests.worlds import PASSWORD, Api, World, acting
 
 
@@ -199,7 +198,7 @@ LISTED, REFUSED = "/roles/", "/roles/?nope=1"
 
 
 def answers_after_its_end(firm: World, ending: Callable[[World, Api], None], path: str) -> tuple[int, int]:
-    """The first two answers of a session that this process remembers, after its end. Needs transactions that commit."""
+    """The first two answers of a session that this process knows, after its end. Needs transactions that commit."""
     api = firm.api("sales")
     assert api.get(LISTED).status_code == 200
     ending(firm, api)
@@ -240,12 +239,12 @@ class TestSession:
 
     @pytest.mark.parametrize("ending", [_leave, _lose_place, _account_off, _company_off])
     @pytest.mark.parametrize("path", [LISTED, REFUSED, "/roles/nobody/", "/roles/?cursor="])
-    def test_that_was_remembered_answers_nothing_after_its_end(
+    def test_that_has_answered_before_answers_nothing_after_its_end(
         self, committed_firms, ending: Callable[[World, Api], None], path: str
     ):
         assert answers_after_its_end(committed_firms.acme, ending, path) == (401, 401)
 
-    def test_that_was_remembered_writes_nothing_after_its_end(self, committed_firms):
+    def test_that_has_written_before_writes_nothing_after_its_end(self, committed_firms):
         firm = committed_firms.acme
         api = firm.api("admin")
         assert api.post("/roles/", {"name": "before"}).status_code == 201
@@ -256,7 +255,7 @@ class TestSession:
         names = {role["name"] for role in firm.api("admin").get("/roles/").json()["results"]}
         assert names == {"admin", "manager", "sales", "viewer", "before"}
 
-    def test_that_was_remembered_refuses_by_the_rights_of_this_moment(self, committed_firms):
+    def test_that_has_answered_before_refuses_by_the_rights_of_this_moment(self, committed_firms):
         firms = committed_firms
         api = firms.acme.api("viewer")
         assert api.get("/users/").status_code == 200
@@ -266,18 +265,6 @@ class TestSession:
                 rows = Rows.of(Role, [{"id": firms.acme.role("viewer").pk, "permissions": permissions}])
                 update_roles(actor=admin, rows=rows, now=timezone.now()).raise_if_refused()
             assert api.get("/users/").status_code == status
-
-    def test_is_read_with_the_first_statement(self, committed_firms, monkeypatch):
-        trips = []
-        fetch = PreparedStatements.fetch
-        monkeypatch.setattr(
-            PreparedStatements, "fetch", lambda *a, **more: trips.append(len(a)) or fetch(*a, **more)
-        )
-        api = committed_firms.acme.api("sales")
-        for expected in (2, 1):
-            trips.clear()
-            assert api.get("/roles/?cursor=").status_code == 200
-            assert len(trips) == expected
 
     def test_works_in_another_company_of_the_same_person(self, firms):
         api = Api(login("both@people.test", company="acme").json()["access"])

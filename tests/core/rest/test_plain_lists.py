@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from core.access.output import Output
 from core.rest import listing
 from tests.worlds import World
 
@@ -74,48 +73,12 @@ class TestPlainLists:
 
         assert [row["last_name"] for row in seller.get("/api/v1/contacts/").json()["results"]] == ["Mine"]
 
-    @pytest.fixture
-    def seven_is_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_estimate_a_large_total_unless_an_exact_one_is_asked_for(
+        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(listing, "EXACT_COUNT_LIMIT", 2)
-        monkeypatch.setattr(listing, "LARGE_COUNT", 3)
-        monkeypatch.setattr(listing, "_large_counts", {})
-
-    @pytest.mark.usefixtures("seven_is_large")
-    def test_remember_a_large_total_for_some_seconds(
-        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        large, small = (world.client() for world in books)
-        url = "/api/v1/contacts/?page_size=1"
-
-        def total(client: Any, more: str = "") -> tuple[int, bool]:
-            page = client.get(url + more).json()
-            return page["count"], page["count_is_exact"]
-
-        before = total(large)
-        monkeypatch.setattr(listing, "_counted", lambda sql, params: (99, False))
-
-        assert before[1] is False
-        assert total(large) == before
-        assert total(large, "&count=exact") == (7, True)
-        assert total(small) == (99, False)
-
-        monkeypatch.setattr(listing, "LARGE_COUNT_SECONDS", -1)
-        monkeypatch.setattr(listing, "_large_counts", {})
-        assert [total(large), total(large)] == [(99, False)] * 2
-
-    @pytest.mark.usefixtures("seven_is_large")
-    def test_keep_a_total_that_grows_old_while_the_page_is_read(
-        self, books: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
         client, url = books[0].client(), "/api/v1/contacts/?page_size=1"
-        first = client.get(url).json()
-        read = Output.documents_of
 
-        def slow(self: Output, *args: Any, **kwargs: Any) -> list[Any]:
-            rows = read(self, *args, **kwargs)
-            listing._large_counts.clear()
-            return rows
-
-        monkeypatch.setattr(Output, "documents_of", slow)
-
-        assert client.get(url).json() == first
+        assert client.get(url).json()["count_is_exact"] is False
+        exact = client.get(url + "&count=exact").json()
+        assert (exact["count"], exact["count_is_exact"]) == (7, True)
