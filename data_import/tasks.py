@@ -39,9 +39,12 @@ def _fail(actor: Actor, job_id: UUID, error: str) -> None:
 
 
 def _on_canceled(actor: Actor, payload: Mapping[str, Any], now: datetime) -> None:
+    job_id = UUID(payload["job"])
+    if not ImportJob.objects.filter(pk=job_id).exists():
+        return
     # A batch that is being committed is waited for.
     with limits(lock_seconds=CANCEL_SECONDS):
-        change_job(actor, UUID(payload["job"]), now, status=JobStatus.CANCELED, finished_at=now)
+        change_job(actor, job_id, now, status=JobStatus.CANCELED, finished_at=now)
 
 
 def _refers_to(payload: Mapping[str, Any]) -> Reference:
