@@ -117,10 +117,10 @@ class TestPlans:
     def test_of_shared_records_use_an_index(self, book: World) -> None:
         """Own ones and those of a subquery: each has its index, whatever stands beside them."""
         actor = book.actor("sales")
-        mails = view("user", actor).entity.model._default_manager.values("email")
-        role_sharing.share(actor.rights.role_id, "contact", one_of("email_norm", mails), "read")
         try:
             with actor_context(actor, source="api"):
+                mails = view("user", actor).records().values("email")
+                role_sharing.share(actor.rights.role_id, "contact", one_of("email_norm", mails), "read")
                 sql, params = view("contact", actor).records().order_by().query.sql_with_params()
                 plan = _plan(sql, params)
         finally:
