@@ -152,7 +152,9 @@ class TestTimes:
 class TestDocument:
     def test_lists_filters_paging_and_order_of_every_such_list(self) -> None:
         document: Any = openapi_document()
-        found = [item for item in operations() if issubclass(item.view, FilteredListView)]
+        found = [
+            item for item in operations() if issubclass(item.view, FilteredListView) and item.method == "GET"
+        ]
         assert {item.name for item in found} >= {"GET /jobs/", "GET /data-import/jobs/{pk}/staging/"}
         for item in found:
             entry = item.documented
