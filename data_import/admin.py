@@ -11,6 +11,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -24,9 +25,11 @@ from core.backoffice.home import PANELS, Line, Panel
 from core.backoffice.values import list_url, record_url, show_number
 from core.backoffice.writing import actor_of
 from core.entities import Entity, entities
+from core.files.queries import find_file, get_file
 from core.kernel.errors import DomainError, Forbidden
 from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
+from core.rest.files import answer_with_file
 from core.tenancy.actors import Actor
 from data_import import queries
 from data_import.error_report import write_error_report
@@ -96,6 +99,7 @@ class ImportJobAdmin(EntityAdmin):
             named("<uuid:record_id>/cancel/", step(self._cancel), "cancel"),
             named("<uuid:record_id>/progress/", self.progress_view, "progress"),
             named("<uuid:record_id>/errors/", self.errors_view, "errors"),
+            named("<uuid:record_id>/file/", self.file_view, "file"),
         ]
 
     def _url(self, page: str, job: Any) -> str:
@@ -175,7 +179,11 @@ class ImportJobAdmin(EntityAdmin):
             else STEPS[2]
             if is_running or (job.status == JobStatus.STAGED and not is_mapping)
             else STEPS[1],
-            "urls": {page: self._url(page, job) for page in ("map", "start", "cancel", "progress", "errors")},
+            "urls": {
+                page: self._url(page, job)
+                for page in ("map", "start", "cancel", "progress", "errors", "file")
+            },
+            "has_file": find_file(job.file_id, timezone.now()) is not None,
         }
         seen = view(entity, actor_of(request))
         if is_mapping and not is_running:
@@ -307,6 +315,13 @@ class ImportJobAdmin(EntityAdmin):
         if found.phase == "waiting":
             said = "Waiting for a worker…"
         return JsonResponse({"percent": percent, "text": said, "is_over": is_over})
+
+    def file_view(self, request: HttpRequest, record_id: UUID) -> HttpResponseBase:
+        """The file itself, for those who may read it."""
+        job = self.get_record(request, str(record_id))
+        if job.file_id is None:
+            raise Http404
+        return answer_with_file(request, get_file(actor_of(request), job.file_id, timezone.now()))
 
     def errors_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         """Every error as a CSV file."""

@@ -55,7 +55,8 @@ def held(report: dict[str, Any]) -> None:
     """Nothing promised was broken, every invariant was seen to fail on purpose, every fault point was passed."""
     assert report["broken"] == {}, f"seed {report['seed']}"
     assert report["toothless"] == [], "invariants that cannot fail"
-    assert set(report["hits"]) == POINTS
+    # Those of stored files have kills of their own (tests/core/files/test_kills.py).
+    assert set(report["hits"]) == {point for point in POINTS if not point.startswith("file.")}
 
 
 def test_promises_hold_in_a_short_run(tmp_path: Path) -> None:
