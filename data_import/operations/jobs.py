@@ -169,8 +169,9 @@ class Canceled(Exception):
 def raise_if_canceled(job_id: UUID) -> None:
     """Looked at between batches of every phase. Needs a transaction, or opens one for itself. Raises: Canceled."""
     with unit_of_work():
-        if ImportJob.objects.filter(pk=job_id, status=JobStatus.CANCELED).exists():
-            raise Canceled
+        is_canceled = ImportJob.objects.filter(pk=job_id, status=JobStatus.CANCELED).exists()
+    if is_canceled:
+        raise Canceled
 
 
 def detect_job(*, actor: Actor, job: ImportJob, now: datetime) -> Mapping[str, Any]:

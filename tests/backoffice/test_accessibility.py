@@ -48,6 +48,7 @@ NO_PAGES = {
     "data_import_importjob_cancel": "only takes a form",
     "data_import_importjob_progress": "JSON for the page that waits",
     "data_import_importjob_errors": "a CSV file",
+    "data_import_importjob_file": "the file itself",
 }
 # The site's own pages of a kind of record. What differs is in the fields, so that these are looked at once for records
 # that go to the bin and once for those that do not.

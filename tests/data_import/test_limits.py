@@ -102,7 +102,7 @@ class TestCancel:
 
 class TestRules:
     @pytest.mark.parametrize(
-        ("settings", "path", "code"),
+        ("rules", "path", "code"),
         [
             (
                 {"validation_rules": [{"field": "name", "rule": "regex", "pattern": "("}]},
@@ -139,17 +139,17 @@ class TestRules:
         ],
     )
     def test_that_cannot_work_are_refused_when_they_are_saved(
-        self, acme: World, settings: dict[str, Any], path: str, code: str
+        self, acme: World, rules: dict[str, Any], path: str, code: str
     ) -> None:
         client = acme.client()
-        where = f"{next(iter(settings))}.{path}"
-        body = {"name": "Accounts", "entity_type": "account", **settings}
+        where = f"{next(iter(rules))}.{path}"
+        body = {"name": "Accounts", "entity_type": "account", **rules}
         rows = {"operations": [{"op": "create", **body}]}
         job = upload(client, entity_type="account").json()["id"]
         for answer in (
             client.post(TEMPLATES, body),
             client.post(f"{TEMPLATES}bulk/", rows),
-            client.patch(f"{JOBS}{job}/", settings),
+            client.patch(f"{JOBS}{job}/", rules),
         ):
             assert answer.status_code in (200, 400), answer.content
             faults = answer.json().get("errors") or answer.json()["results"][0]["errors"]
