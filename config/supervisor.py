@@ -137,11 +137,11 @@ class Supervisor:
     def _start_web(self) -> None:
         self._start_child(
             "web",
-            *("granian", "--interface", "wsgi", "--host", self.host, "--port", str(self.port)),
-            *("--workers", "1", "--blocking-threads", "8"),
+            *("granian", "--interface", "rsgi", "--no-ws", "--host", self.host, "--port", str(self.port)),
+            *("--workers", "1", "--backpressure", "4096", "--http1-header-read-timeout", "10000"),
             *("--respawn-failed-workers", "--respawn-interval", "0.5"),
             # Without it an open event stream would hold up the end.
-            *("--workers-kill-timeout", "3", "config.wsgi:application"),
+            *("--workers-kill-timeout", "3", "config.rsgi:application"),
         )
 
     def _web_answers(self) -> bool:

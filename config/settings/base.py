@@ -201,6 +201,14 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 
+# Requests that each web process works on at once, and what it waits for until one is complete (`config.front`).
+WEB_THREADS = env.integer("WEB_THREADS", 8, minimum=1)
+BODY_LIMITS = {
+    "quiet_seconds": env.integer("BODY_QUIET_SECONDS", 20, minimum=1),
+    "bytes_per_second": env.integer("BODY_BYTES_PER_SECOND", 16 * 1024, minimum=1),
+    "disk_bytes": env.integer("BODY_DISK_MIB", 8 * 1024, minimum=1) * 1024 * 1024,
+}
+
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 

@@ -177,12 +177,10 @@ class Machine:
     def start_web(self) -> None:
         self.start(
             "web",
-            *("granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("granian", "--interface", "rsgi", "--no-ws", "--host", "127.0.0.1", "--port", str(self.port)),
             *(
                 "--workers",
                 "2",
-                "--blocking-threads",
-                "4",
                 "--respawn-failed-workers",
                 "--respawn-interval",
                 "0.5",
