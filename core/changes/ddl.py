@@ -46,9 +46,12 @@ CREATE TABLE IF NOT EXISTS core_changelog (
   is_sensitive boolean NOT NULL DEFAULT false, requires_review boolean NOT NULL DEFAULT false
 ) PARTITION BY RANGE (at);
 CREATE TABLE IF NOT EXISTS core_changelog_default PARTITION OF core_changelog DEFAULT;
--- The stream's order; then one record's history; then time and id, which grow with the table (a few pages each).
+-- The stream's order; one record's history; a company's newest; what one transaction did; then time and id, which grow
+-- with the table (a few pages each).
 CREATE INDEX IF NOT EXISTS changelog_stream ON core_changelog (xid, id);
 CREATE INDEX IF NOT EXISTS changelog_record ON core_changelog (entity_id);
+CREATE INDEX IF NOT EXISTS changelog_company ON core_changelog (company_id, id);
+CREATE INDEX IF NOT EXISTS changelog_context ON core_changelog (context_id);
 CREATE INDEX IF NOT EXISTS changelog_at ON core_changelog USING brin (at);
 CREATE INDEX IF NOT EXISTS changelog_id ON core_changelog USING brin (id);
 """

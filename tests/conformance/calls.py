@@ -10,7 +10,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from audit.models import AuditLog
 from core.access import view
+from core.access.writing import write_one
 from core.delivery.models import Notification
 from core.delivery.operations import notify
 from core.entities import Action, entities
@@ -253,7 +255,33 @@ def _notification(made: Stock) -> str:
     return str(newest)
 
 
+def _entry(made: Stock) -> str:
+    """The entry of a change of the main account."""
+    with made.world.acting() as actor:
+        record_id = made.record("account")
+        write_one(
+            view("account", actor),
+            "update",
+            record_id,
+            {"name": f"{made.marks.text} {made.next()}"},
+            now=timezone.now(),
+        )
+        newest = AuditLog.objects.filter(entity_id=record_id).order_by("-pk").values_list("pk", flat=True)
+        return str(newest[0])
+
+
+def _logged_record(made: Stock) -> dict[str, str]:
+    return {"entity_type": "account", "entity_id": str(made.record("account"))}
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
+    "GET /audit/logs/by-entity/": lambda made: {"query": _logged_record(made)},
+    "GET /audit/logs/as-of/": lambda made: {
+        "query": {**_logged_record(made), "at": timezone.now().isoformat()}
+    },
+    "GET /audit/logs/{log_id}/": lambda made: {"path": {"log_id": _entry(made)}},
+    "POST /audit/logs/{log_id}/review/": lambda made: {"path": {"log_id": _entry(made)}},
+    "POST /audit/logs/{log_id}/revert/": lambda made: {"path": {"log_id": _entry(made)}},
     "POST /auth/login/": lambda made: {
         "body": {"email": f"admin@{made.world.company.slug}.test", "password": PASSWORD}
     },

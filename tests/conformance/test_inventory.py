@@ -54,6 +54,7 @@ NOT_OF_A_COMPANY = {
     "core.LoginThrottle": "counts tries of whoever is nobody yet",
     "core.ChangeContext": "not managed by Django; row-level security by its company column",
     "core.ChangeLog": "not managed by Django; row-level security by its company column",
+    "audit.AuditLog": "shows core.ChangeLog",
     "core.Consumer": "how far a reader of all companies' changes has come",
     "core.ParkedChange": "a change of any company that a reader could not take",
     "core.Slot": "due times of schedules of the platform",

@@ -103,6 +103,7 @@ def stock(world: World, marks: Marks) -> Stock:
                     f"{entity.name} can be made by nobody; say in MAKERS where its rows come from"
                 )
         made.records["job"] = _jobs(made)
+        _review(made, actor)
         for entity in entities:
             _link(made, entity, actor)
             if entity.is_soft_deleted and entity.writes.delete is not None:
@@ -325,6 +326,15 @@ def _jobs(made: Stock) -> list[UUID]:
     problem = {"code": "internal_error", "detail": f"{made.marks.text} went wrong."}
     Job.objects.filter(pk=ids[1]).update(state="failed", closed_at=timezone.now(), problem=problem)
     return ids
+
+
+def _review(made: Stock, actor: Actor) -> None:
+    """Somebody has looked at the oldest entry of the change log. No entity; the entry shows it."""
+    from audit.models import AuditLog
+    from audit.operations.reviews import review_entry
+
+    oldest = AuditLog.objects.order_by("pk").values_list("pk", flat=True)[0]
+    review_entry(actor=actor, log_id=oldest, note=f"{made.marks.text} was looked at", now=timezone.now())
 
 
 def _existing(entity: str) -> Callable[[Stock, Actor], list[UUID]]:

@@ -1,0 +1,80 @@
+"""What the log can be filtered by."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django_filters import FilterSet
+
+from audit.models import AuditReview
+from audit.sensitivity import sensitive
+from core.rest.filters import BooleanFilter, TextFilter, TimeFilter, UUIDFilter
+
+
+def reviewed() -> Exists:
+    """Whether somebody looked at the entry."""
+    return Exists(AuditReview.objects.filter(log_id=OuterRef("pk")))
+
+
+class _Flag(BooleanFilter):
+    """True or false by a condition."""
+
+    def __init__(self, condition: Callable[[], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.condition = condition
+
+    def filter(self, qs: Any, value: str) -> Any:
+        if not value:
+            return qs
+        return qs.filter(self.condition()) if value == "true" else qs.exclude(self.condition())
+
+
+class _Address(TextFilter):
+    def filter(self, qs: Any, value: str) -> Any:
+        if not value:
+            return qs
+        try:
+            address = str(ipaddress.ip_address(value.strip()))
+        except ValueError:
+            return qs.none()
+        return qs.filter(context__ip=address)
+
+
+class _Contained(TextFilter):
+    def filter(self, qs: Any, value: str) -> Any:
+        return qs.filter(changed_fields__contains=[value]) if value else qs
+
+
+class _Text(TextFilter):
+    def filter(self, qs: Any, value: str) -> Any:
+        if not value:
+            return qs
+        return qs.filter(
+            Q(entity_name__icontains=value)
+            | Q(description__icontains=value)
+            | Q(action__icontains=value)
+            | Q(entity_type__icontains=value)
+        )
+
+
+class AuditLogFilters(FilterSet):
+    entity_type = TextFilter(label="The kind of record, such as deal.")
+    entity_id = UUIDFilter(label="One record.")
+    user = UUIDFilter("context__actor_id", label="Who did it.")
+    impersonator = UUIDFilter("context__impersonator_id", label="Who acted as somebody else.")
+    api_client = UUIDFilter("context__api_key_id", label="The API key that was used.")
+    session_id = UUIDFilter("context__session_id", label="The session it was done in.")
+    action = TextFilter(label="create, update, delete, restore, login, export and so on.")
+    field = _Contained("changed_fields", label="Changes of this field.")
+    source = TextFilter("context__source", label="api, admin, import, task, shell and so on.")
+    ip = _Address("context__ip", label="The address it came from.")
+    correlation_id = TextFilter("context__correlation_id", label="Everything one request did.")
+    at__gte = TimeFilter("at", "gte", label="At this time or later.")
+    at__lt = TimeFilter("at", "lt", label="Before this time.")
+    text = _Text("description", label="Looks into descriptions, logged names, actions and kinds.")
+    is_sensitive = _Flag(sensitive, label="Personal data, and what was recorded as sensitive.")
+    requires_review = BooleanFilter("requires_review", label="Whether somebody has to look at it.")
+    is_reviewed = _Flag(reviewed, label="Whether somebody has looked at it.")

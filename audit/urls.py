@@ -1,0 +1,17 @@
+"""Routes of audit."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from audit.views import logs
+
+urlpatterns: list[object] = [
+    path("audit/logs/", logs.LogsView.as_view(), name="audit-logs"),
+    path("audit/logs/by-entity/", logs.HistoryView.as_view(), name="audit-history"),
+    path("audit/logs/as-of/", logs.AsOfView.as_view(), name="audit-as-of"),
+    path("audit/logs/<str:log_id>/", logs.LogView.as_view(), name="audit-log"),
+    path("audit/logs/<str:log_id>/review/", logs.ReviewView.as_view(), name="audit-log-review"),
+    path("audit/logs/<str:log_id>/revert/", logs.RevertView.as_view(), name="audit-log-revert"),
+    path("audit/summary/", logs.SummaryView.as_view(), name="audit-summary"),
+]
