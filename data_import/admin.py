@@ -33,7 +33,7 @@ from core.rest.files import answer_with_file
 from core.tenancy.actors import Actor
 from data_import import queries
 from data_import.error_report import write_error_report
-from data_import.models import ImportJob, ImportTemplate, JobStatus, Mode
+from data_import.models import ImportJob, ImportMode, ImportTemplate, JobStatus
 from data_import.operations import jobs
 from data_import.schemas import SETTING_NAMES, read_settings, settings_of
 from data_import.source import BLOCK_BYTES
@@ -67,7 +67,7 @@ class UploadForm(ActionForm):
         widget=forms.FileInput(),
     )
     entity_type = forms.CharField(label="What is in it")
-    mode = forms.CharField(label="What to do", widget=choice_select(Mode.choices))
+    mode = forms.CharField(label="What to do", widget=choice_select(ImportMode.choices))
 
     def __init__(self, actor: Actor, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -223,7 +223,7 @@ class ImportJobAdmin(EntityAdmin):
                 *((item["name"], item["label"], item["required"]) for item in fields),
                 *([("full_name", "Full name", False)] if "last_name" in seen.editable else []),
             ],
-            "modes": Mode.choices,
+            "modes": ImportMode.choices,
             "keys": [(field.name, field.label) for field in seen.editable.values() if field.key],
         }
 

@@ -16,7 +16,7 @@ class FileFormat(models.TextChoices):
     CSV = "csv", "CSV, TSV and other delimited text"
 
 
-class Mode(models.TextChoices):
+class ImportMode(models.TextChoices):
     """What may happen to a row: become a record, change the one it matches, or either."""
 
     CREATE = "create", "Create records"
@@ -53,7 +53,9 @@ class _Settings(models.Model):
     file_format = models.CharField(
         max_length=16, choices=FileFormat, default=FileFormat.CSV, db_default=FileFormat.CSV
     )
-    mode = models.CharField(max_length=16, choices=Mode, default=Mode.CREATE, db_default=Mode.CREATE)
+    mode = models.CharField(
+        max_length=16, choices=ImportMode, default=ImportMode.CREATE, db_default=ImportMode.CREATE
+    )
     match_on = models.CharField(max_length=64, blank=True, default="", db_default="")
     field_mapping = models.JSONField(blank=True, default=dict)
     transformation_rules = models.JSONField(blank=True, default=list)

@@ -18,7 +18,7 @@ from core.jobs.models import Job
 from data_import.compiler.targets import FULL_NAME, NAME_PARTS, make_plan
 from data_import.compiler.verdicts import READABLE
 from data_import.engine.detect import Detection
-from data_import.engine.mapping import Target, suggest_mapping
+from data_import.engine.mapping import MappingTarget, suggest_mapping
 from data_import.models import ImportBatch, ImportStagingRecord, RowStatus
 from data_import.schemas import settings_of
 
@@ -64,7 +64,7 @@ def describe_detection(found: Detection, seen: EntityView, *, suggest: bool = Tr
     """What was found, as JSON, with a proposed mapping if that is wanted."""
     fields = importable(seen)
     offered = [
-        Target(
+        MappingTarget(
             name=field.name,
             label=field.label,
             kind=_MAPPED_KINDS.get(field.kind, "text"),
@@ -76,7 +76,7 @@ def describe_detection(found: Detection, seen: EntityView, *, suggest: bool = Tr
     ]
     names = {field.name for field in fields}
     if set(NAME_PARTS) <= names and FULL_NAME not in names:
-        offered.append(Target(FULL_NAME, "Full name"))
+        offered.append(MappingTarget(FULL_NAME, "Full name"))
     suggestions = suggest_mapping(found.headers, found.sample_rows, offered) if suggest else []
     return {
         "format": found.kind,

@@ -232,7 +232,7 @@ class ImportJobViewSet(EntityViewSet):
         prepared = staging.prepare(self.actor, job)
         raw = staging.with_cells(found.raw, prepared.detection.headers, cells)
         staging.restage_row(self.actor, job, prepared, row_no, raw)
-        digest = plan.settle(self.actor, job, prepared.plan)
+        digest = plan.judge_whole_file(self.actor, job, prepared.plan)
         jobs.note_counts(self.actor, job.pk, self.now, plan_digest=digest)
         return Response(as_document(queries.staged_rows(job).get(row_no=row_no)).model_dump(mode="json"))
 

@@ -11,8 +11,8 @@ from core.access.visibility import sees_everything
 from core.entities.kinds import Kind
 from core.tenancy.actors import Actor
 from data_import.compiler.references import keys_of, resolution
-from data_import.compiler.targets import Pattern, Plan, Target
-from data_import.compiler.verdicts import Check, canonical, checks_of, verdict
+from data_import.compiler.targets import Pattern, Plan, PlannedField
+from data_import.compiler.verdicts import ValueCheck, canonical, checks_of, verdict
 from data_import.engine.transforms import sql
 
 STAGING = "data_import_importstagingrecord"
@@ -28,7 +28,7 @@ DROP = f"DROP TABLE IF EXISTS pg_temp.{RAW}, pg_temp.{VALUES}, pg_temp.{CELLS}"
 class PythonTarget:
     """A target whose values, or some of them, only Python can read: `unread` selects the distinct cells."""
 
-    target: Target
+    target: PlannedField
     unread: str
     take: str
 
@@ -51,7 +51,7 @@ def _blank(cell: str) -> str:
     return f"coalesce({sql.trimmed(cell)}, '') = ''"
 
 
-def _given(target: Target) -> str:
+def _given(target: PlannedField) -> str:
     """SQL: whether any cell of the target holds something."""
     return " OR ".join(f"NOT ({_blank(_cell(place))})" for place in target.columns) or "false"
 
@@ -61,7 +61,7 @@ def _slug(cell: str) -> str:
     return f"btrim(regexp_replace(lower({plain}), '[^a-z0-9]+', '.', 'g'), '.')"
 
 
-def _default(target: Target, pattern: Pattern) -> str:
+def _default(target: PlannedField, pattern: Pattern) -> str:
     if pattern.is_constant:
         text = "".join(str(part) for part in pattern.parts)
         return sql.literal(_constant(target, text)) + "::text"
@@ -76,7 +76,7 @@ def _default(target: Target, pattern: Pattern) -> str:
     return f"CASE WHEN {' OR '.join(blanks)} THEN NULL ELSE concat({', '.join(parts)}) END"
 
 
-def _constant(target: Target, text: str) -> str:
+def _constant(target: PlannedField, text: str) -> str:
     """A default goes the way of the cells; what they could not be written like is taken as it stands."""
     try:
         return target.chain.apply(text) or text
@@ -84,7 +84,7 @@ def _constant(target: Target, text: str) -> str:
         return text
 
 
-def needs_python(target: Target) -> bool:
+def needs_python(target: PlannedField) -> bool:
     """Whether all of its values go through Python."""
     if not target.columns:
         return False
@@ -93,11 +93,11 @@ def needs_python(target: Target) -> bool:
     return target.chain.sql(*map(_cell, target.columns)) is None
 
 
-def may_need_python(target: Target) -> bool:
+def may_need_python(target: PlannedField) -> bool:
     return bool(target.columns) and (needs_python(target) or any(step.partial for step in target.chain.steps))
 
 
-def _value(target: Target) -> str:
+def _value(target: PlannedField) -> str:
     """SQL over a raw record: the text after all transforms; null where Python has to be asked."""
     if not target.columns or needs_python(target):
         read = "NULL::text"
@@ -120,7 +120,7 @@ def _values_sql(plan: Plan) -> str:
     return f"CREATE TEMP TABLE {VALUES} ON COMMIT DROP AS SELECT number, fault, raw, {', '.join(columns)} FROM {RAW}"
 
 
-def _python_target(target: Target) -> PythonTarget:
+def _python_target(target: PlannedField) -> PythonTarget:
     cells = "ARRAY[" + ", ".join(map(_cell, target.columns)) + "]"
     place = target.place
     unread = f"SELECT DISTINCT {cells} FROM {VALUES} WHERE fault IS NULL AND v{place} IS NULL AND ({_given(target)})"
@@ -134,7 +134,7 @@ def _python_target(target: Target) -> PythonTarget:
 # --- verdicts ------------------------------------------------------------------------------------------------------
 
 
-def _rule_checks(target: Target) -> tuple[Check, ...]:
+def _rule_checks(target: PlannedField) -> tuple[ValueCheck, ...]:
     """What the settings demand beyond the kind, where SQL can say it."""
     found = []
     for rule in target.rules:
@@ -142,22 +142,26 @@ def _rule_checks(target: Target) -> tuple[Check, ...]:
             if rule.min is not None:
                 low = int(rule.min)
                 found.append(
-                    Check("too_short", f"At least {low} characters are expected.", f"length({{v}}) < {low}")
+                    ValueCheck(
+                        "too_short", f"At least {low} characters are expected.", f"length({{v}}) < {low}"
+                    )
                 )
             if rule.max is not None:
                 high = int(rule.max)
                 found.append(
-                    Check("too_long", f"At most {high} characters are allowed.", f"length({{v}}) > {high}")
+                    ValueCheck(
+                        "too_long", f"At most {high} characters are allowed.", f"length({{v}}) > {high}"
+                    )
                 )
         elif rule.rule == "range":
             number = "{v}::numeric"
             if rule.min is not None:
                 found.append(
-                    Check("too_small", f"At least {rule.min:g} is expected.", f"{number} < {rule.min!r}")
+                    ValueCheck("too_small", f"At least {rule.min:g} is expected.", f"{number} < {rule.min!r}")
                 )
             if rule.max is not None:
                 found.append(
-                    Check("too_large", f"At most {rule.max:g} is allowed.", f"{number} > {rule.max!r}")
+                    ValueCheck("too_large", f"At most {rule.max:g} is allowed.", f"{number} > {rule.max!r}")
                 )
         elif rule.rule in ("email", "url"):
             kind = Kind.EMAIL if rule.rule == "email" else Kind.URL
@@ -166,15 +170,15 @@ def _rule_checks(target: Target) -> tuple[Check, ...]:
             words = rule.values or []
             detail = f"Choose one of: {', '.join(words)}."
             listed = sql.array(words).replace("{", "{{").replace("}", "}}")
-            found.append(Check("not_a_choice", detail, f"{{v}} NOT IN ({listed})" if words else "true"))
+            found.append(ValueCheck("not_a_choice", detail, f"{{v}} NOT IN ({listed})" if words else "true"))
     return tuple(found)
 
 
-def _checks(target: Target) -> tuple[Check, ...]:
+def _checks(target: PlannedField) -> tuple[ValueCheck, ...]:
     return (*checks_of(target.field), *_rule_checks(target))
 
 
-def _details(target: Target, entity: str) -> str:
+def _details(target: PlannedField, entity: str) -> str:
     """SQL: a sentence for each code, as a constant JSON object."""
     called = target.field.to.replace("_", " ") or "record"
     sentences = {
@@ -187,7 +191,7 @@ def _details(target: Target, entity: str) -> str:
     return sql.literal(json.dumps(sentences)) + "::jsonb"
 
 
-def _is_required(target: Target) -> bool:
+def _is_required(target: PlannedField) -> bool:
     return target.required or any(rule.rule == "required" for rule in target.rules)
 
 
@@ -255,7 +259,7 @@ FROM (
     return text, tuple(params)
 
 
-def _verdict(plan: Plan, target: Target, known: str, closed: str) -> str:
+def _verdict(plan: Plan, target: PlannedField, known: str, closed: str) -> str:
     value, place = f"x.v{target.place}", target.place
     cases = []
     if may_need_python(target):
@@ -278,7 +282,7 @@ def _verdict(plan: Plan, target: Target, known: str, closed: str) -> str:
     return f"CASE {' '.join(cases)} ELSE {rest} END" if cases else rest
 
 
-def _error_row(target: Target, entity: str) -> str:
+def _error_row(target: PlannedField, entity: str) -> str:
     shown = f"z_raw[{target.columns[0]}]" if target.columns else f"y.v{target.place}"
     shown = shown.replace("z_raw", "y.raw")
     header = sql.literal(target.header) if target.header else "NULL"
@@ -289,7 +293,7 @@ def _error_row(target: Target, entity: str) -> str:
     )
 
 
-def _mapped(plan: Plan, target: Target) -> str:
+def _mapped(plan: Plan, target: PlannedField) -> str:
     value, place = f"z.v{target.place}", target.place
     if target.is_reference and not plan.refers_to_itself(target):
         return f"z.i{place}"
@@ -315,7 +319,7 @@ def block_statements(plan: Plan, actor: Actor) -> Block:
     return Block(_values_sql(plan), python, stage, params)
 
 
-def python_values(target: Target, cells: Sequence[Sequence[str]]) -> list[tuple[Any, ...]]:
+def python_values(target: PlannedField, cells: Sequence[Sequence[str]]) -> list[tuple[Any, ...]]:
     """(place, cells, value, code, detail) for each distinct group of cells, read by Python."""
     import re2
 

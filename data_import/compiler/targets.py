@@ -14,7 +14,7 @@ from core.entities.kinds import Kind
 from core.kernel.errors import Fault, Invalid
 from data_import.compiler.verdicts import READABLE
 from data_import.engine.transforms import Chain, RuleFaults, build_chain
-from data_import.models import Mode as ImportMode
+from data_import.models import ImportMode
 from data_import.schemas import ImportSettings, ValidationRule
 
 # A person's whole name may be given where an entity keeps its parts.
@@ -40,7 +40,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Target:
+class PlannedField:
     """One field to be filled. Places count from 1."""
 
     field: Field
@@ -64,19 +64,19 @@ class Plan:
 
     view: EntityView
     headers: tuple[str, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[PlannedField, ...]
     mode: str
-    match_on: Target | None
+    match_on: PlannedField | None
     timezone: str
 
     @property
-    def self_references(self) -> tuple[Target, ...]:
+    def self_references(self) -> tuple[PlannedField, ...]:
         return tuple(target for target in self.targets if self.refers_to_itself(target))
 
-    def refers_to_itself(self, target: Target) -> bool:
+    def refers_to_itself(self, target: PlannedField) -> bool:
         return target.is_reference and target.field.to == self.view.entity.name
 
-    def target(self, name: str) -> Target | None:
+    def target(self, name: str) -> PlannedField | None:
         return next((target for target in self.targets if target.field.name == name), None)
 
 
@@ -110,7 +110,7 @@ class _Planner:
             self.refuse("field_mapping", "required", "No column is mapped to a field.")
         return found
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> list[PlannedField]:
         sources = self.sources()
         if FULL_NAME in sources and FULL_NAME not in self.view.editable:
             columns = sources.pop(FULL_NAME)
@@ -118,7 +118,7 @@ class _Planner:
                 sources.setdefault(part, columns)
         for name in self.options.defaults:
             sources.setdefault(name, [])
-        made: list[Target] = []
+        made: list[PlannedField] = []
         for name, columns in sources.items():
             field = self._field(name)
             if field is not None:
@@ -142,9 +142,9 @@ class _Planner:
             return field
         return None
 
-    def _target(self, field: Field, columns: list[str], place: int) -> Target:
+    def _target(self, field: Field, columns: list[str], place: int) -> PlannedField:
         default = self.options.defaults.get(field.name)
-        return Target(
+        return PlannedField(
             field=field,
             place=place,
             columns=tuple(self.places[column] for column in columns),
@@ -235,7 +235,7 @@ class _Planner:
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
-    def _check_names(self, made: Iterable[Target]) -> None:
+    def _check_names(self, made: Iterable[PlannedField]) -> None:
         names = {target.field.name for target in made}
         for kind in ("required_fields",):
             for name in getattr(self.settings, kind):
@@ -258,7 +258,7 @@ class _Planner:
                         f"{name!r} is required, but no column goes there.",
                     )
 
-    def match(self, made: Sequence[Target]) -> Target | None:
+    def match(self, made: Sequence[PlannedField]) -> PlannedField | None:
         name = self.settings.match_on
         if self.settings.mode == ImportMode.CREATE:
             if name:

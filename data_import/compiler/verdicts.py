@@ -19,7 +19,7 @@ _SPACES = "".join(character for character in map(chr, range(0x3001)) if characte
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ValueCheck:
     """`when` (SQL over `{v}`, the value) means that the value is refused, with this code and sentence."""
 
     code: str
@@ -32,40 +32,40 @@ def _pattern(text: str) -> str:
     return sql.literal(text.replace(r"\s", "".join(f"\\u{ord(space):04X}" for space in _SPACES)))
 
 
-def _text(field: Field) -> Iterator[Check]:
+def _text(field: Field) -> Iterator[ValueCheck]:
     limit = field.max_length or MAX_LONG_TEXT
-    yield Check("too_long", f"At most {limit} characters are allowed.", f"length({{v}}) > {limit}")
+    yield ValueCheck("too_long", f"At most {limit} characters are allowed.", f"length({{v}}) > {limit}")
 
 
-def _email(field: Field) -> Iterator[Check]:
+def _email(field: Field) -> Iterator[ValueCheck]:
     yield from _text(field)
     detail = "An e-mail address such as name@example.com is expected."
-    yield Check("not_an_email", detail, f"{{v}} !~ {_braced(_pattern(EMAIL_PATTERN))}")
+    yield ValueCheck("not_an_email", detail, f"{{v}} !~ {_braced(_pattern(EMAIL_PATTERN))}")
 
 
-def _url(field: Field) -> Iterator[Check]:
+def _url(field: Field) -> Iterator[ValueCheck]:
     yield from _text(field)
     detail = "A web address such as https://example.com is expected."
-    yield Check("not_a_url", detail, f"{{v}} !~ {_braced(_pattern(URL_PATTERN))}")
+    yield ValueCheck("not_a_url", detail, f"{{v}} !~ {_braced(_pattern(URL_PATTERN))}")
 
 
-def _listed(code: str, detail: str, values: tuple[str, ...]) -> Check:
-    return Check(code, detail, f"{{v}} NOT IN ({_braced(sql.array(values))})" if values else "true")
+def _listed(code: str, detail: str, values: tuple[str, ...]) -> ValueCheck:
+    return ValueCheck(code, detail, f"{{v}} NOT IN ({_braced(sql.array(values))})" if values else "true")
 
 
-def _choice(field: Field) -> Iterator[Check]:
+def _choice(field: Field) -> Iterator[ValueCheck]:
     values = field.choice_values
     yield _listed("not_a_choice", f"Choose one of: {', '.join(values)}.", values)
 
 
-def _country(field: Field) -> Iterator[Check]:
+def _country(field: Field) -> Iterator[ValueCheck]:
     from core.entities.codes import COUNTRY_CODES
 
     detail = "A country or its two-letter code (ISO 3166) is expected."
     yield _listed("not_a_country", detail, tuple(sorted(COUNTRY_CODES)))
 
 
-def _currency(field: Field) -> Iterator[Check]:
+def _currency(field: Field) -> Iterator[ValueCheck]:
     from core.entities.codes import CURRENCY_CODES
 
     detail = "A currency code (ISO 4217), such as EUR, is expected."
@@ -75,78 +75,78 @@ def _currency(field: Field) -> Iterator[Check]:
 _NUMBER = r"^[-+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]{1,3})?$"
 
 
-def _number(code: str, detail: str) -> Check:
-    return Check(code, detail, f"{{v}} !~ {_braced(sql.literal(_NUMBER))} OR length({{v}}) > 400")
+def _number(code: str, detail: str) -> ValueCheck:
+    return ValueCheck(code, detail, f"{{v}} !~ {_braced(sql.literal(_NUMBER))} OR length({{v}}) > 400")
 
 
-def _integer(field: Field) -> Iterator[Check]:
+def _integer(field: Field) -> Iterator[ValueCheck]:
     detail = "A whole number is expected."
     yield _number("not_an_integer", detail)
-    yield Check("not_an_integer", detail, "{v}::numeric <> trunc({v}::numeric)")
+    yield ValueCheck("not_an_integer", detail, "{v}::numeric <> trunc({v}::numeric)")
     if field.minimum is not None:
-        yield Check(
+        yield ValueCheck(
             "too_small", f"At least {field.minimum} is expected.", f"{{v}}::numeric < {field.minimum}"
         )
     high = MAX_INTEGER if field.maximum is None else field.maximum
-    yield Check(
+    yield ValueCheck(
         "too_large",
         f"At most {high} is allowed.",
         f"{{v}}::numeric > {high} OR {{v}}::numeric < {-MAX_INTEGER}",
     )
 
 
-def _decimal(field: Field) -> Iterator[Check]:
+def _decimal(field: Field) -> Iterator[ValueCheck]:
     yield _number("not_a_number", "A number is expected.")
     whole, places = field.max_digits - field.decimal_places, field.decimal_places
-    yield Check(
+    yield ValueCheck(
         "too_large",
         f"At most {whole} digits before the point are allowed.",
         f"abs({{v}}::numeric) >= 1e{whole}::numeric",
     )
-    yield Check(
+    yield ValueCheck(
         "too_precise",
         f"At most {places} decimal places are allowed.",
         f"round({{v}}::numeric, {places}) <> {{v}}::numeric",
     )
     if field.minimum is not None:
-        yield Check(
+        yield ValueCheck(
             "too_small", f"At least {field.minimum} is expected.", f"{{v}}::numeric < {field.minimum}"
         )
 
 
-def _boolean(field: Field) -> Iterator[Check]:
+def _boolean(field: Field) -> Iterator[ValueCheck]:
     yield _listed("not_a_boolean", "Yes or no is expected.", ("true", "false"))
 
 
-def _date(field: Field) -> Iterator[Check]:
+def _date(field: Field) -> Iterator[ValueCheck]:
     shape = sql.literal("^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
-    yield Check(
+    yield ValueCheck(
         "not_a_date",
         "A date is expected.",
         f"{{v}} !~ {_braced(shape)} OR NOT pg_input_is_valid({{v}}, 'date')",
     )
 
 
-def _datetime(field: Field) -> Iterator[Check]:
+def _datetime(field: Field) -> Iterator[ValueCheck]:
     shape = sql.literal(
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?([Zz]|[-+][0-9]{2}:?[0-9]{2})?$"
     )
-    yield Check(
+    yield ValueCheck(
         "not_a_datetime",
         "A date with a time is expected.",
         f"{{v}} !~ {_braced(shape)} OR NOT pg_input_is_valid({{v}}, 'timestamptz')",
     )
 
 
-def _uuid(field: Field) -> Iterator[Check]:
-    yield Check("not_an_id", "An id (UUID) is expected.", f"{{v}} !~ {_braced(sql.literal(_UUID))}")
+def _uuid(field: Field) -> Iterator[ValueCheck]:
+    yield ValueCheck("not_an_id", "An id (UUID) is expected.", f"{{v}} !~ {_braced(sql.literal(_UUID))}")
 
 
-def _nothing(field: Field) -> Iterator[Check]:
+def _nothing(field: Field) -> Iterator[ValueCheck]:
     return iter(())
 
 
-_CHECKS: dict[Kind, Callable[[Field], Iterator[Check]]] = {
+_CHECKS: dict[Kind, Callable[[Field], Iterator[ValueCheck]]] = {
     Kind.TEXT: _text,
     Kind.LONG_TEXT: _text,
     Kind.PHONE: _text,
@@ -172,7 +172,7 @@ _CHECKS: dict[Kind, Callable[[Field], Iterator[Check]]] = {
 READABLE = frozenset(_CHECKS)
 
 
-def checks_of(field: Field) -> tuple[Check, ...]:
+def checks_of(field: Field) -> tuple[ValueCheck, ...]:
     """What a value of the field must meet, in the order in which the first one refused counts."""
     return tuple(_CHECKS[field.kind](field))
 
@@ -182,7 +182,7 @@ def _braced(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def verdict(checks: tuple[Check, ...], value: str) -> str:
+def verdict(checks: tuple[ValueCheck, ...], value: str) -> str:
     """SQL: the code of the first check that refuses the value; null for none, and for no value."""
     if not checks:
         return "NULL::text"
@@ -203,4 +203,4 @@ def stripped(value: str) -> str:
     return sql.trimmed(value)
 
 
-__all__ = ["READABLE", "WHITESPACE", "Check", "canonical", "checks_of", "stripped", "verdict"]
+__all__ = ["READABLE", "WHITESPACE", "ValueCheck", "canonical", "checks_of", "stripped", "verdict"]

@@ -17,7 +17,7 @@ THRESHOLD = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MappingTarget:
     """A field that a column may go to. `kind` is one of email, phone, url, date, datetime, number, boolean,
     choice, relation or text; `choices` the accepted values and labels."""
 
@@ -61,7 +61,7 @@ _KINDS: dict[str, frozenset[str]] = {
 def suggest_mapping(
     headers: Sequence[str],
     sample_rows: Sequence[Sequence[str]],
-    targets: Iterable[Target],
+    targets: Iterable[MappingTarget],
     *,
     threshold: float = THRESHOLD,
 ) -> list[Suggestion]:
@@ -88,7 +88,7 @@ def suggest_mapping(
 
 
 def _confidence(
-    header: str, target: Target, kind: Kind, share: float, values: Sequence[str]
+    header: str, target: MappingTarget, kind: Kind, share: float, values: Sequence[str]
 ) -> tuple[float, str]:
     confidence, reason = _by_name(header, target)
     fitting = _KINDS.get(target.kind)
@@ -116,7 +116,7 @@ def _share_of_choices(values: Sequence[str], choices: Sequence[str]) -> float:
     return sum(1 for value in filled if value in known) / len(filled)
 
 
-def _by_name(header: str, target: Target) -> tuple[float, str]:
+def _by_name(header: str, target: MappingTarget) -> tuple[float, str]:
     wanted = _normal(header)
     if not wanted:
         return 0.0, ""

@@ -21,7 +21,7 @@ from data_import.engine.limits import (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RecordFault:
     """Why one record cannot be used: `wrong_width`, `nul`, `bad_encoding`, `runaway_quote`,
     `cell_too_long` or `record_too_long`. Widths are given where they matter."""
 
@@ -31,13 +31,13 @@ class Fault:
     found: int | None = None
 
 
-class Record(NamedTuple):
+class ParsedRecord(NamedTuple):
     """`number` counts the records behind the header from 1, blank ones included; `values` are as written,
     also where there is a fault (then possibly cut to the limits)."""
 
     number: int
     values: list[str]
-    fault: Fault | None
+    fault: RecordFault | None
 
 
 class _Runaway(Exception):
@@ -49,7 +49,7 @@ class _LongLine(Exception):
 
 
 class RecordReader:
-    """Iterates over the records of a binary stream as `Record`; blank records are counted, not given.
+    """Iterates over the records of a binary stream as `ParsedRecord`; blank records are counted, not given.
 
     Memory is bounded by `MAX_RECORD_CHARS`. After the last record `number` is the number of the last
     record and `blank_count`, `fault_count` tell how many were left out or faulty. Raises `UnusableFile`:
@@ -67,7 +67,7 @@ class RecordReader:
         self._reread = 0
         self._nul = False
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[ParsedRecord]:
         detection = self._detection
         self._stream.seek(detection.bom_length)
         text = io.TextIOWrapper(
@@ -87,7 +87,7 @@ class RecordReader:
             if not self._stream.closed:
                 text.detach()
 
-    def _records(self, readline: Callable[[int], str]) -> Iterator[Record]:
+    def _records(self, readline: Callable[[int], str]) -> Iterator[ParsedRecord]:
         detection = self._detection
         width, damaged = detection.column_count, detection.bad_at is not None
         pending = self._pending
@@ -95,7 +95,7 @@ class RecordReader:
         number = -skip
         rows = self._reader(readline)
         while True:
-            fault: Fault | None = None
+            fault: RecordFault | None = None
             try:
                 values = next(rows)
             except StopIteration:
@@ -105,7 +105,9 @@ class RecordReader:
                 rows = self._reader(readline)
             except _LongLine:
                 values = [pending[0][:1000]]
-                fault = Fault("record_too_long", f"A line is longer than {MAX_RECORD_CHARS:,} characters.")
+                fault = RecordFault(
+                    "record_too_long", f"A line is longer than {MAX_RECORD_CHARS:,} characters."
+                )
                 rows = self._reader(readline)
             number += 1
             if number <= 0:
@@ -123,7 +125,7 @@ class RecordReader:
                         values, fault = self._start_again(number)
                         rows = self._reader(readline)
                     else:
-                        fault = Fault(
+                        fault = RecordFault(
                             "wrong_width", f"{len(values)} cells instead of {width}.", width, len(values)
                         )
                         del values[MAX_COLUMNS:]
@@ -139,7 +141,7 @@ class RecordReader:
             pending.clear()
             if fault is not None:
                 self.fault_count += 1
-            yield Record(number, values, fault)
+            yield ParsedRecord(number, values, fault)
 
     def _reader(self, readline: Callable[[int], str]) -> Iterator[list[str]]:
         return self._detection.dialect.reader(self._lines(readline))
@@ -175,7 +177,7 @@ class RecordReader:
         if pending:
             raise _Runaway
 
-    def _start_again(self, number: int) -> tuple[list[str], Fault]:
+    def _start_again(self, number: int) -> tuple[list[str], RecordFault]:
         """Gives up on a quote: its line alone is the faulty record, reading goes on with the next line."""
         self._reread += sum(map(len, self._pending))
         if self._reread > MAX_REREAD_CHARS:
@@ -191,7 +193,7 @@ class RecordReader:
         self._nul = False
         bare = Dialect(self._detection.delimiter, quote="")
         values = next(bare.reader([first]), [])
-        fault = Fault(
+        fault = RecordFault(
             "runaway_quote",
             f"A quote opened in record {number} is not closed.",
             self._detection.column_count,
@@ -225,7 +227,7 @@ def _shown(value: str) -> str:
     return value[:MAX_CELL_CHARS].replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
-def _bad_characters(values: list[str]) -> Fault | None:
+def _bad_characters(values: list[str]) -> RecordFault | None:
     for position, value in enumerate(values):
         if "\0" in value:
             code, detail = "nul", "holds a NUL character"
@@ -234,14 +236,14 @@ def _bad_characters(values: list[str]) -> Fault | None:
         else:
             continue
         values[:] = map(_shown, values)
-        return Fault(code, f"Cell {position + 1} {detail}.")
+        return RecordFault(code, f"Cell {position + 1} {detail}.")
     return None
 
 
-def _long_cell(values: list[str]) -> Fault | None:
+def _long_cell(values: list[str]) -> RecordFault | None:
     for position, value in enumerate(values):
         if len(value) > MAX_CELL_CHARS:
             values[:] = [cell[:MAX_CELL_CHARS] for cell in values]
             detail = f"Cell {position + 1} has {len(value):,} characters; the limit is {MAX_CELL_CHARS:,}."
-            return Fault("cell_too_long", detail)
+            return RecordFault("cell_too_long", detail)
     return None

@@ -18,10 +18,10 @@ from core.kernel.faultpoints import declare, fault
 from core.kernel.transactions import needs_transaction, retried, savepoint
 from core.tenancy.actors import Actor
 from data_import.compiler.statements import MAX_SHOWN
-from data_import.compiler.targets import Plan, Target
+from data_import.compiler.targets import Plan, PlannedField
 from data_import.models import ImportBatch, ImportJob
+from data_import.operations.concurrency import run_concurrently
 from data_import.operations.jobs import raise_if_canceled
-from data_import.operations.side_by_side import side_by_side
 from data_import.operations.staging import share_job
 
 declare(
@@ -53,7 +53,7 @@ def commit_all(actor: Actor, job: ImportJob, plan: Plan, now: Callable[[], datet
     if not plan.self_references:
         is_over = False
         steps = iter(lambda: None if is_over else partial(step, wait_for_others=False), None)
-        for done in side_by_side(steps):
+        for done in run_concurrently(steps):
             if done is None:
                 is_over = True
             else:
@@ -196,13 +196,13 @@ def candidates(
     return Rows(text, params, tuple(columns), None, sparse=True)
 
 
-def _custom(targets: list[Target]) -> str:
+def _custom(targets: list[PlannedField]) -> str:
     """SQL: the given values of the company's own fields, as a record's `custom_fields` holds them."""
     pairs = ", ".join(f"'{target.field.custom_key}', {_json(target)}" for target in targets)
     return f"jsonb_strip_nulls(jsonb_build_object({pairs}))"
 
 
-def _json(target: Target) -> str:
+def _json(target: PlannedField) -> str:
     value = f"s.mapped[{target.place}]"
     if target.field.kind is Kind.TAGS:
         return f"to_jsonb({value}::text[])"
@@ -211,7 +211,7 @@ def _json(target: Target) -> str:
     return value
 
 
-def _typed(target: Target, sql_type: str) -> str:
+def _typed(target: PlannedField, sql_type: str) -> str:
     value = f"s.mapped[{target.place}]"
     if target.field.kind is Kind.TAGS:
         return f"{value}::text[]::{sql_type}"

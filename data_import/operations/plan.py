@@ -14,7 +14,7 @@ from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
 from data_import.compiler.references import keys_of
 from data_import.compiler.statements import MAX_SHOWN
-from data_import.compiler.targets import Plan, Target
+from data_import.compiler.targets import Plan, PlannedField
 from data_import.engine.transforms import sql
 from data_import.models import ImportJob
 from data_import.operations.jobs import raise_if_canceled
@@ -24,7 +24,7 @@ _OF_JOB = "s.company_id = %(company)s::uuid AND s.job_id = %(job)s::uuid"
 _TABLE = "data_import_importstagingrecord"
 
 
-def settle(actor: Actor, job: ImportJob, plan: Plan) -> str:
+def judge_whole_file(actor: Actor, job: ImportJob, plan: Plan) -> str:
     """Judge what only the whole file shows; answers the plan's digest. Needs a transaction; locks the job's rows.
 
     Raises: Canceled between two statements.
@@ -49,11 +49,11 @@ def settle(actor: Actor, job: ImportJob, plan: Plan) -> str:
     return digest_of(actor, job)
 
 
-def _mapped(target: Target, alias: str = "s") -> str:
+def _mapped(target: PlannedField, alias: str = "s") -> str:
     return f"{alias}.mapped[{target.place}]"
 
 
-def _error(target: Target, plan: Plan, code: str, detail: str) -> str:
+def _error(target: PlannedField, plan: Plan, code: str, detail: str) -> str:
     """SQL: one error of a row, as the only element of a JSON array."""
     cell = f"s.raw[{target.columns[0]}]" if target.columns else _mapped(target)
     return (
@@ -63,7 +63,7 @@ def _error(target: Target, plan: Plan, code: str, detail: str) -> str:
     )
 
 
-def _settle_repeats(cursor: Any, plan: Plan, match: Target, names: dict[str, Any]) -> None:
+def _settle_repeats(cursor: Any, plan: Plan, match: PlannedField, names: dict[str, Any]) -> None:
     """Of rows that name the same record the first counts; one that says the same again is skipped, another refused."""
     key = sql.lowered(_mapped(match))
     refused = _error(
@@ -79,7 +79,7 @@ WHERE {_OF_JOB} AND s.id = f.id AND s.row_no > f.first_row""",
     )
 
 
-def _unique_targets(plan: Plan) -> list[Target]:
+def _unique_targets(plan: Plan) -> list[PlannedField]:
     """Targets whose values the model or the settings want once."""
     single = set()
     for constraint in plan.view.entity.model._meta.constraints:
@@ -100,7 +100,7 @@ def _unique_targets(plan: Plan) -> list[Target]:
     ]
 
 
-def _refuse_duplicates(cursor: Any, plan: Plan, target: Target, names: dict[str, Any]) -> None:
+def _refuse_duplicates(cursor: Any, plan: Plan, target: PlannedField, names: dict[str, Any]) -> None:
     source = plan.target("external_source") if target.field.name == "external_id" else None
     key = ", ".join([_mapped(target), *([_mapped(source)] if source else [])])
     refused = _error(target, plan, "not_unique", "'Row ' || f.first_row || ' of the file has this already.'")
@@ -117,7 +117,9 @@ WHERE {_OF_JOB} AND s.id = f.id AND s.row_no > f.first_row""",
 # --- rows that refer to rows ---------------------------------------------------------------------------------------
 
 
-def _settle_references(cursor: Any, actor: Actor, plan: Plan, target: Target, names: dict[str, Any]) -> None:
+def _settle_references(
+    cursor: Any, actor: Actor, plan: Plan, target: PlannedField, names: dict[str, Any]
+) -> None:
     """Names of records of the same kind become ids: of a row of this file, else of a record that is there.
 
     A row whose reference falls with a refused row is refused too, so this goes round until nothing changes.

@@ -164,7 +164,7 @@ def _stage(
         staging.lock_job(actor, job)
         now = ImportJob.objects.get(pk=job_id)
         if now.status == JobStatus.VALIDATING:
-            digest = plan.settle(actor, now, prepared.plan)
+            digest = plan.judge_whole_file(actor, now, prepared.plan)
             _go_on(actor, job_id, clock())
             note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
 

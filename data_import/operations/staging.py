@@ -30,14 +30,14 @@ from data_import.compiler.statements import (
     python_values,
 )
 from data_import.compiler.targets import Plan, make_plan
+from data_import.engine.copying import CopyChunk, copy_chunks
 from data_import.engine.detect import Detection
 from data_import.engine.formats import decide_boolean, decide_date_format, decide_number_locale
 from data_import.engine.limits import MAX_CELL_CHARS, UnusableFile
 from data_import.engine.records import read_records
-from data_import.engine.staging import CopyChunk, copy_chunks
 from data_import.models import ImportBatch, ImportJob
+from data_import.operations.concurrency import run_concurrently
 from data_import.operations.jobs import detect_file, raise_if_canceled
-from data_import.operations.side_by_side import side_by_side
 from data_import.schemas import ImportSettings, settings_of
 from data_import.source import opened_source
 
@@ -205,7 +205,9 @@ def stage_file(actor: Actor, job: ImportJob, prepared: Prepared, report: Report)
     with opened_source(job) as file:
         chunks = copy_chunks(file, prepared.detection, size=BATCH_ROWS)
         try:
-            for rows in side_by_side(partial(stage, number, chunk) for number, chunk in enumerate(chunks)):
+            for rows in run_concurrently(
+                partial(stage, number, chunk) for number, chunk in enumerate(chunks)
+            ):
                 report(rows)
         except UnusableFile as bad:
             raise Invalid(bad.detail, code=bad.code) from None

@@ -9,9 +9,9 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_import.engine.copying import Layout, copy_chunks
 from data_import.engine.detect import Hints, detect
 from data_import.engine.records import read_records
-from data_import.engine.staging import Layout, copy_chunks
 from data_import.engine.transforms import Chain, TransformError, build_chain
 
 pytestmark = pytest.mark.django_db

@@ -7,37 +7,42 @@ from pathlib import Path
 
 import pytest
 
-from data_import.engine.mapping import Target, suggest_mapping
+from data_import.engine.mapping import MappingTarget, suggest_mapping
 
 DataDir = Callable[[str], Path]
 
 CONTACT = [
-    *map(Target, ["salutation", "first_name", "middle_name", "last_name", "suffix", "title", "department"]),
-    Target("account", kind="relation"),
-    Target("email", kind="email"),
-    Target("secondary_email", kind="email"),
-    Target("phone", kind="phone"),
-    Target("other_phone", kind="phone"),
-    Target("birth_date", kind="date"),
-    *map(Target, ["mailing_street", "mailing_city", "mailing_postal_code", "mailing_country"]),
-    Target("description"),
-    Target("owner", kind="relation"),
-    Target("website", kind="url"),
-    Target("external_id"),
+    *map(
+        MappingTarget,
+        ["salutation", "first_name", "middle_name", "last_name", "suffix", "title", "department"],
+    ),
+    MappingTarget("account", kind="relation"),
+    MappingTarget("email", kind="email"),
+    MappingTarget("secondary_email", kind="email"),
+    MappingTarget("phone", kind="phone"),
+    MappingTarget("other_phone", kind="phone"),
+    MappingTarget("birth_date", kind="date"),
+    *map(MappingTarget, ["mailing_street", "mailing_city", "mailing_postal_code", "mailing_country"]),
+    MappingTarget("description"),
+    MappingTarget("owner", kind="relation"),
+    MappingTarget("website", kind="url"),
+    MappingTarget("external_id"),
 ]
 DEAL = [
-    Target("name"),
-    Target("account", kind="relation"),
-    Target("owner", kind="relation"),
-    Target("stage", kind="choice", choices=("prospecting", "closed_won", "closed_lost")),
-    Target("amount", kind="number"),
-    Target("close_date", kind="date"),
-    Target("external_id"),
-    Target("product", kind="relation"),
+    MappingTarget("name"),
+    MappingTarget("account", kind="relation"),
+    MappingTarget("owner", kind="relation"),
+    MappingTarget("stage", kind="choice", choices=("prospecting", "closed_won", "closed_lost")),
+    MappingTarget("amount", kind="number"),
+    MappingTarget("close_date", kind="date"),
+    MappingTarget("external_id"),
+    MappingTarget("product", kind="relation"),
 ]
 
 
-def mapped(headers: list[str], targets: list[Target], rows: list[list[str]] | None = None) -> dict[str, str]:
+def mapped(
+    headers: list[str], targets: list[MappingTarget], rows: list[list[str]] | None = None
+) -> dict[str, str]:
     return {
         suggestion.column: suggestion.target for suggestion in suggest_mapping(headers, rows or [], targets)
     }
@@ -98,14 +103,14 @@ def test_names_are_known_in_many_spellings(header: str, target: str) -> None:
 
 
 def test_synonyms_of_the_target_count() -> None:
-    assert mapped(["Kundennr"], [Target("custom_fields.number", synonyms=("Kundennr",))]) == {
+    assert mapped(["Kundennr"], [MappingTarget("custom_fields.number", synonyms=("Kundennr",))]) == {
         "Kundennr": "custom_fields.number"
     }
 
 
 def test_content_speaks_where_names_do_not() -> None:
     rows = [["ann@example.com", "closed_won"], ["bob@example.com", "prospecting"]]
-    assert mapped(["x1", "x2"], [Target("email", kind="email"), DEAL[3]], rows) == {
+    assert mapped(["x1", "x2"], [MappingTarget("email", kind="email"), DEAL[3]], rows) == {
         "x1": "email",
         "x2": "stage",
     }
@@ -113,8 +118,11 @@ def test_content_speaks_where_names_do_not() -> None:
 
 def test_content_overrules_a_near_name() -> None:
     rows = [["not a date at all"], ["neither"]]
-    assert mapped(["closing"], [Target("close_date", kind="date")], rows) == {}
-    assert mapped(["Cell"], [Target("mobile", kind="phone")], [["ann@example.com"], ["b@example.com"]]) == {}
+    assert mapped(["closing"], [MappingTarget("close_date", kind="date")], rows) == {}
+    assert (
+        mapped(["Cell"], [MappingTarget("mobile", kind="phone")], [["ann@example.com"], ["b@example.com"]])
+        == {}
+    )
 
 
 def test_nothing_is_guessed_for_strangers() -> None:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from data_import.engine.detect import Hints, clean_headers, detect
 from data_import.engine.limits import MAX_CELL_CHARS, MAX_COLUMNS, MAX_RECORD_CHARS, UnusableFile
-from data_import.engine.records import Record, read_records
+from data_import.engine.records import ParsedRecord, read_records
 
 DataDir = Callable[[str], Path]
 
 
-def read(content: bytes, **hints: Any) -> tuple[list[Record], Any]:
+def read(content: bytes, **hints: Any) -> tuple[list[ParsedRecord], Any]:
     detection = detect(io.BytesIO(content), hints=Hints(**hints))
     reader = read_records(io.BytesIO(content), detection)
     return list(reader), reader

@@ -13,10 +13,10 @@ from django.db import connection
 T = TypeVar("T")
 
 # What PostgreSQL works on at once for one import; this process only waits meanwhile.
-AT_ONCE = 2
+CONCURRENCY = 2
 
 
-def side_by_side(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
+def run_concurrently(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
     """What the steps return, as they end. A step is taken from the iterator when there is room for it.
 
     Each runs in a thread with a database connection of its own, in the context of the caller; inside an open transaction,
@@ -27,17 +27,17 @@ def side_by_side(steps: Iterator[Callable[[], T]]) -> Iterator[T]:
             yield step()
         return
 
-    def alone(step: Callable[[], T]) -> T:
+    def in_own_connection(step: Callable[[], T]) -> T:
         try:
             return step()
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
         running: set[Future[T]] = set()
         while True:
-            free = islice(steps, AT_ONCE - len(running))
-            running |= {pool.submit(copy_context().run, alone, step) for step in free}
+            free = islice(steps, CONCURRENCY - len(running))
+            running |= {pool.submit(copy_context().run, in_own_connection, step) for step in free}
             if not running:
                 return
             ended, running = wait(running, return_when=FIRST_COMPLETED)

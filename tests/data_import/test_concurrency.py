@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from core.tenancy.context import system_context
-from data_import.operations.side_by_side import AT_ONCE, side_by_side
+from data_import.operations.concurrency import CONCURRENCY, run_concurrently
 
 _WORD: ContextVar[str] = ContextVar("word", default="")
 PATIENCE = 30
@@ -20,11 +20,11 @@ PATIENCE = 30
 @pytest.mark.django_db(transaction=True)
 class TestSideBySide:
     def test_runs_steps_at_once_and_takes_no_more_than_it_has_room_for(self) -> None:
-        together = threading.Barrier(AT_ONCE)
+        together = threading.Barrier(CONCURRENCY)
         taken = []
 
         def steps() -> Iterator[Callable[[], int]]:
-            for number in range(3 * AT_ONCE):
+            for number in range(3 * CONCURRENCY):
                 taken.append(number)
                 yield partial(step, number)
 
@@ -33,10 +33,10 @@ class TestSideBySide:
             return number
 
         done = []
-        for number in side_by_side(steps()):
+        for number in run_concurrently(steps()):
             done.append(number)
-            assert len(taken) <= len(done) + AT_ONCE
-        assert sorted(done) == list(range(3 * AT_ONCE))
+            assert len(taken) <= len(done) + CONCURRENCY
+        assert sorted(done) == list(range(3 * CONCURRENCY))
 
     def test_gives_each_step_a_connection_of_its_own_in_the_context_of_the_caller(self) -> None:
         def backend() -> tuple[str, int]:
@@ -48,7 +48,7 @@ class TestSideBySide:
         try:
             with system_context("test"):
                 ours = backend()[1]
-                found = list(side_by_side(iter([backend, backend, backend])))
+                found = list(run_concurrently(iter([backend, backend, backend])))
         finally:
             _WORD.reset(token)
         assert {word for word, _ in found} == {"known"}
@@ -67,7 +67,7 @@ class TestSideBySide:
             ended.append(True)
 
         with pytest.raises(KeyError, match="the first"):
-            list(side_by_side(iter([fails, goes_on])))
+            list(run_concurrently(iter([fails, goes_on])))
         assert ended == [True]
 
     def test_raises_what_the_steps_themselves_raise(self) -> None:
@@ -76,10 +76,10 @@ class TestSideBySide:
             raise ValueError("no more")
 
         with pytest.raises(ValueError, match="no more"):
-            list(side_by_side(steps()))
+            list(run_concurrently(steps()))
 
 
 @pytest.mark.django_db
 def test_stays_in_the_transaction_that_is_open() -> None:
-    threads = list(side_by_side(iter([threading.get_ident] * 3)))
+    threads = list(run_concurrently(iter([threading.get_ident] * 3)))
     assert threads == [threading.get_ident()] * 3

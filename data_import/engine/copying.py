@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
 from data_import.engine.detect import Detection
-from data_import.engine.records import Record, read_records
+from data_import.engine.records import ParsedRecord, read_records
 
 Layout = Literal["array", "columns"]
 
@@ -61,7 +61,7 @@ class _Block:
         self.special: dict[int, str] = {}
         self.faults = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ParsedRecord) -> None:
         number, values, fault = record
         line = _CELL.join(values)
         if fault is not None or line.count(_CELL) != self.width - 1 or _ROW in line:
@@ -89,18 +89,18 @@ class _Block:
         return CopyChunk(self.numbers[0], self.numbers[-1], len(lines), self.faults, data)
 
 
-def _array_line(record: Record) -> str:
+def _array_line(record: ParsedRecord) -> str:
     cells = ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in record.values)
     return f"{record.number}\t{_fault(record, raw=False)}\t{_escape('{' + cells + '}')}\n"
 
 
-def _columns_line(record: Record, width: int) -> str:
+def _columns_line(record: ParsedRecord, width: int) -> str:
     values = (record.values + [""] * (width - len(record.values)))[:width]
     cells = "\t".join(map(_escape, values))
     return f"{record.number}\t{_fault(record, raw=True)}\t{cells}\n"
 
 
-def _fault(record: Record, *, raw: bool) -> str:
+def _fault(record: ParsedRecord, *, raw: bool) -> str:
     fault = record.fault
     if fault is None:
         return "\\N"
