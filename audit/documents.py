@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from audit.models import AuditLog, AuditReview
+from audit.models import AuditAlert, AuditLog, AuditReview
 from audit.reading import LogReader
 from audit.sensitivity import is_sensitive
 from audit.states import Step, steps_of
@@ -70,7 +70,7 @@ class HistoryDocument(AuditLogDocument):
 
 
 def entry_documents(actor: Actor, entries: Sequence[AuditLog]) -> list[AuditLogDocument]:
-    """The entries, which have their contexts, in at most six statements."""
+    """The entries, which have their contexts, in at most seven statements."""
     reader = LogReader(actor)
     made = steps_of(_key(entry) for entry in entries if entry.action in _REBUILT and entry.entity_id)
     steps = {step.log_id: step for found in made.values() for step in found}
@@ -81,7 +81,7 @@ def entry_documents(actor: Actor, entries: Sequence[AuditLog]) -> list[AuditLogD
 
 
 def history_documents(actor: Actor, entries: Sequence[AuditLog]) -> list[HistoryDocument]:
-    """Entries of few records with what each changed, in at most six statements."""
+    """Entries of few records with what each changed, in at most seven statements."""
     reader = LogReader(actor)
     found = steps_of({_key(entry) for entry in entries if entry.entity_id})
     steps = {step.log_id: step for one in found.values() for step in one}
@@ -123,6 +123,11 @@ def _said_of(reader: LogReader, entries: Sequence[AuditLog]) -> Iterable[dict[st
     people = {("user", item.actor_id) for item in contexts if item is not None and item.actor_id}
     records = {(entry.entity_type, entry.entity_id) for entry in entries if entry.entity_id}
     names = reader.names(people | records)
+    demanded = set(
+        AuditAlert.objects.filter(
+            log_id__in=[entry.pk for entry in entries], requires_review=True
+        ).values_list("log_id", flat=True)
+    )
     reviews = {item.log_id: item for item in AuditReview.objects.filter(log_id__in=[e.pk for e in entries])}
     for entry, context in zip(entries, contexts, strict=True):
         review = reviews.get(entry.pk)
@@ -147,7 +152,7 @@ def _said_of(reader: LogReader, entries: Sequence[AuditLog]) -> Iterable[dict[st
             "transaction_id": entry.xid,
             "cause": context.cause if context else None,
             "is_sensitive": is_sensitive(entry),
-            "requires_review": entry.requires_review,
+            "requires_review": entry.requires_review or entry.pk in demanded,
             "reviewed_by": review.created_by_id if review else None,
             "reviewed_at": review.created_at if review else None,
             "review_note": review.note if review else "",

@@ -9,9 +9,15 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q
 from django_filters import FilterSet
 
-from audit.models import AuditReview
+from audit.models import AuditAlert, AuditReview
 from audit.sensitivity import sensitive
 from core.rest.filters import BooleanFilter, TextFilter, TimeFilter, UUIDFilter
+
+
+def to_be_reviewed() -> Q:
+    """Whether the entry itself, or a policy that it met, demands a review."""
+    demanded = AuditAlert.objects.filter(log_id=OuterRef("pk"), requires_review=True)
+    return Q(requires_review=True) | Q(Exists(demanded))
 
 
 def reviewed() -> Exists:
@@ -76,5 +82,5 @@ class AuditLogFilters(FilterSet):
     at__lt = TimeFilter("at", "lt", label="Before this time.")
     text = _Text("description", label="Looks into descriptions, logged names, actions and kinds.")
     is_sensitive = _Flag(sensitive, label="Personal data, and what was recorded as sensitive.")
-    requires_review = BooleanFilter("requires_review", label="Whether somebody has to look at it.")
+    requires_review = _Flag(to_be_reviewed, label="Whether somebody has to look at it.")
     is_reviewed = _Flag(reviewed, label="Whether somebody has looked at it.")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Lower
 
 from core.changes.models import ChangeLog
+from core.tenancy.fields import PersonField, TenantForeignKey
 from core.tenancy.models import CompanyIsolatedModel, ScopedManager
 
 
@@ -38,3 +42,61 @@ class AuditReview(CompanyIsolatedModel):
 
     def __str__(self) -> str:
         return f"review of {self.log_id}"
+
+
+class AuditPolicy(CompanyIsolatedModel):
+    """What the company wants to hear of: conditions over entries of the log, and how long such entries are kept."""
+
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True, default="", db_default="")
+    is_active = models.BooleanField(default=True, db_default=True)
+    # See `audit.policies.rules`.
+    rules = models.JSONField(blank=True, default=list)
+    # Empty: all.
+    applies_to_entities = ArrayField(models.CharField(max_length=64), blank=True, default=list)
+    applies_to_actions = ArrayField(models.CharField(max_length=64), blank=True, default=list)
+    alert_on_violation = models.BooleanField(default=True, db_default=True)
+    alert_recipients = ArrayField(models.CharField(max_length=254), blank=True, default=list)
+    # Null: entries are kept for ever.
+    retention_days = models.IntegerField(
+        null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36_500)]
+    )
+
+    class Meta(CompanyIsolatedModel.Meta):
+        verbose_name = "audit policy"
+        verbose_name_plural = "audit policies"
+        constraints: ClassVar = [
+            models.UniqueConstraint("company", Lower("name"), name="auditpolicy_name_unique"),
+            models.CheckConstraint(name="auditpolicy_named", condition=~models.Q(name="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditAlert(CompanyIsolatedModel):
+    """An entry met a policy. Once for each policy and entry, however often the entry is looked at."""
+
+    policy = TenantForeignKey(AuditPolicy, related_name="alerts")
+    log_id = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+    action = models.CharField(max_length=64)
+    entity_type = models.CharField(max_length=64)
+    record_id = models.UUIDField(null=True)
+    person = PersonField(null=True)
+    # Places of the rules that it met.
+    rules = models.JSONField(default=list)
+    requires_review = models.BooleanField(default=False, db_default=False)
+
+    class Meta(CompanyIsolatedModel.Meta):
+        verbose_name = "audit alert"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["company", "policy", "log_id"], name="auditalert_once")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["company", "-created_at", "-id"], name="auditalert_newest"),
+            models.Index(fields=["company", "log_id"], name="auditalert_entry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.entity_type}"

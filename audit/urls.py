@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from audit.views import logs
+from audit.views.policies import BackTestView
 
 urlpatterns: list[object] = [
     path("audit/logs/", logs.LogsView.as_view(), name="audit-logs"),
@@ -14,4 +15,9 @@ urlpatterns: list[object] = [
     path("audit/logs/<str:log_id>/review/", logs.ReviewView.as_view(), name="audit-log-review"),
     path("audit/logs/<str:log_id>/revert/", logs.RevertView.as_view(), name="audit-log-revert"),
     path("audit/summary/", logs.SummaryView.as_view(), name="audit-summary"),
+    path(
+        "audit/policies/<str:audit_policy_id>/back-test/",
+        BackTestView.as_view(),
+        name="audit-policy-back-test",
+    ),
 ]

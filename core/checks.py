@@ -37,8 +37,9 @@ def _undeclared(entity: Entity) -> Iterator[CheckMessage]:
     for name in entity.title:
         if name not in entity.fields:
             yield Error(f"{entity.name}: there is no field {name!r} for its title", id="core.E005")
-    if entity.guarded_by and entity.guarded_by not in PERMISSION_WORDS:
-        yield Error(f"{entity.name} is guarded by {entity.guarded_by!r}, no permission word", id="core.E006")
+    for word in (entity.guarded_by, entity.read_guarded_by):
+        if word and word not in PERMISSION_WORDS:
+            yield Error(f"{entity.name} is guarded by {word!r}, no permission word", id="core.E006")
 
 
 @register(Tags.database)

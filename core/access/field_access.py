@@ -69,8 +69,9 @@ class FieldAccess:
 
 def may(rights: Rights, entity: Entity, verb: str) -> bool:
     """Whether the rights allow the verb on records of this kind, whichever they are."""
-    if verb != "read" and entity.guarded_by:
-        return rights.can(entity.guarded_by)
+    guard = entity.read_guarded_by if verb == "read" else entity.guarded_by
+    if guard:
+        return rights.can(guard)
     return rights.can(verb, entity.name)
 
 

@@ -68,7 +68,7 @@ class EntityView:
 
     def _leads_on(self, name: str) -> bool:
         target = self.access.relations.get(name)
-        return target is not None and self.actor.rights.can("read", target)
+        return target is not None and may(self.actor.rights, entities[target], "read")
 
     def can_ask(self, *names: str) -> bool:
         """Whether the actor may read these records and filter, sort and sum them by all these fields."""

@@ -194,6 +194,8 @@ class Entity:
     # The permission word that creating, changing and deleting take, in place of the verbs: for records that decide how
     # others work. Empty: the verbs.
     guarded_by: str = ""
+    # The permission word that reading takes, in place of the verb.
+    read_guarded_by: str = ""
     # Named events beyond created, updated, deleted and restored: name -> condition over `changed`, `old` and `new`.
     events: Mapping[str, Callable[[frozenset[str], Mapping[str, Any], Mapping[str, Any]], bool]] = field(
         default_factory=dict

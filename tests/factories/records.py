@@ -136,6 +136,12 @@ _FRESH: Any = object()
 # What a text must be beyond a text, where no fact says so.
 LIKELY: dict[tuple[str, str], Any] = {
     ("import_template", "entity_type"): "lead",
+    # Every entry has been there since some day.
+    ("audit_policy", "rules"): [{"condition": "at > '2000-01-01T00:00:00Z'"}],
+    ("audit_policy", "applies_to_entities"): [],
+    ("audit_policy", "applies_to_actions"): [],
+    ("audit_policy", "alert_recipients"): ["compliance@example.com"],
+    ("audit_policy", "retention_days"): 365,
     ("import_template", "transformation_rules"): [],
     ("import_template", "validation_rules"): [],
     ("import_template", "required_fields"): [],
@@ -328,6 +334,18 @@ def _jobs(made: Stock) -> list[UUID]:
     return ids
 
 
+def _alerts(made: Stock, actor: Actor) -> list[UUID]:
+    """Alerts of the main policy, about the two oldest entries of the change log."""
+    from audit.models import AuditAlert, AuditLog
+    from audit.operations.policies import raise_alerts
+
+    spare = {"id": made.record("audit_policy", SPARE), "is_active": False}
+    _run(view("audit_policy", actor), "update", spare)
+    oldest = AuditLog.objects.select_related("context").order_by("pk")[:2]
+    raise_alerts(actor=actor, entries=oldest, now=timezone.now())
+    return list(AuditAlert.objects.order_by("pk").values_list("pk", flat=True)[:2])
+
+
 def _review(made: Stock, actor: Actor) -> None:
     """Somebody has looked at the oldest entry of the change log. No entity; the entry shows it."""
     from audit.models import AuditLog
@@ -349,6 +367,8 @@ MAKERS: dict[str, Callable[[Stock, Actor], list[UUID]]] = {
     "api_key": _api_keys,
     # Made of an uploaded file.
     "import_job": _import_jobs,
+    # Raised by entries that meet a policy.
+    "audit_alert": _alerts,
     # Written with each deal.
     "deal_stage_history": _existing("deal_stage_history"),
 }

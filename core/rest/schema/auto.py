@@ -253,6 +253,7 @@ def right_of(view: ApiView) -> str:
     verb = view.required_verb() or ""
     if not isinstance(view, EntityViewSet):
         return verb
-    if verb != "read" and view.entity.guarded_by:
-        return view.entity.guarded_by
+    guard = view.entity.read_guarded_by if verb == "read" else view.entity.guarded_by
+    if guard:
+        return guard
     return f"{verb}:{view.entity.name}" if verb else ""
