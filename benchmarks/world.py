@@ -124,7 +124,7 @@ def conninfo() -> str:
     database = settings.DATABASES["default"]
     return psycopg.conninfo.make_conninfo(
         dbname=database["NAME"],
-        user=database["USER"],
+        user=settings.DATABASE_OWNER.get("USER") or database["USER"],
         host=database["HOST"],
         port=database.get("PORT") or None,
     )

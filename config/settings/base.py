@@ -102,6 +102,10 @@ DATABASE_TIMEOUTS = {
 DATABASE_STARTUP_TIMEOUTS = env.boolean("DATABASE_STARTUP_TIMEOUTS", True)
 
 
+# Whether this process answers requests or works on jobs; such a one refuses a login that could pass by row-level security.
+IS_SERVING = process_kind() != "command"
+
+
 def startup_options(kind: str) -> str:
     """The limits of a kind of process, as PostgreSQL takes them when a connection starts."""
     limits = DATABASE_TIMEOUTS[kind]

@@ -2,6 +2,7 @@
 
 import os
 
+from config.embedded import LOGIN, OWNER
 from config.env import celery_url, local_secrets
 from config.home import Home, home_for
 from config.settings.base import *  # noqa: F403 - the one idiom by which Django settings build on each other
@@ -15,9 +16,11 @@ SECRET_KEY = env.text("SECRET_KEY", _kept["SECRET_KEY"], minimum=50)
 JWT_KEYS = env.keys("JWT_KEYS", dict([_kept["JWT_KEYS"].split(":", 1)]))
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", ["*"])
 
-_embedded_database = {"NAME": "crm", "USER": "postgres", "HOST": str(HOME.sockets), "OPTIONS": {}}
+_embedded_database = {"NAME": "crm", "USER": LOGIN, "HOST": str(HOME.sockets), "OPTIONS": {}}
 _database = env.database("DATABASE_URL", _embedded_database)
 EMBEDDED = _database is _embedded_database
+# The owner of the tables, for `migrate` alone.
+DATABASE_OWNER = env.database("MIGRATE_DATABASE_URL", {"USER": OWNER} if EMBEDDED else {})
 DATABASES = {"default": database(_database)}
 
 REDIS_URL = env.redis("REDIS_URL", f"unix://{HOME.redis_socket}?db=0")

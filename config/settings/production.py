@@ -13,6 +13,8 @@ CSRF_TRUSTED_ORIGINS = [f"https://{host.lstrip('.')}" for host in ALLOWED_HOSTS 
 
 EMBEDDED = False
 DATABASES = {"default": database(env.database("DATABASE_URL"))}
+# The owner of the tables, for `migrate` alone: processes that serve are not told.
+DATABASE_OWNER = env.database("MIGRATE_DATABASE_URL", {})
 REDIS_URL = env.redis("REDIS_URL")
 CACHES = caches(REDIS_URL)
 CELERY_BROKER_URL = celery_url(REDIS_URL)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
-from itertools import pairwise
 
 from django.db import models
 from django.db.backends.utils import CursorWrapper
@@ -111,6 +110,25 @@ BEGIN
 END $$;
 """
 
+# The platform's role may have partitions made, and cannot alter the log in any other way.
+MAKE_PARTITIONS = f"""
+CREATE OR REPLACE FUNCTION app_make_log_partitions(today date, months integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE edge date := date_trunc('month', today)::date; part text;
+BEGIN
+  FOR _ IN 1..least(months, 24) LOOP
+    part := 'core_changelog_' || to_char(edge, 'YYYY_MM');
+    IF to_regclass(part) IS NULL THEN
+      EXECUTE format('CREATE TABLE %I PARTITION OF core_changelog FOR VALUES FROM (%L) TO (%L)',
+        part, edge, (edge + interval '1 month')::date);
+    END IF;
+    edge := (edge + interval '1 month')::date;
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION app_make_log_partitions(date, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_make_log_partitions(date, integer) TO {PLATFORM_ROLE};
+"""
+
 PROTECTION = f"""
 DO $$ DECLARE part regclass; BEGIN
   FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'core_changelog'::regclass LOOP
@@ -150,26 +168,14 @@ def create_log(cursor: CursorWrapper, today: date) -> None:
         ):
             cursor.execute(f'DROP POLICY IF EXISTS {policy} ON "{table}"')
             cursor.execute(f'CREATE POLICY {policy} ON "{table}" TO {role} USING ({condition})')
+    cursor.execute(MAKE_PARTITIONS)
     ensure_partitions(cursor, today)
     cursor.execute(PROTECTION)
 
 
-def months_from(day: date, count: int) -> list[date]:
-    """The first days of `count` months from `day`'s on."""
-    start = day.year * 12 + day.month - 1
-    return [date(month // 12, month % 12 + 1, 1) for month in range(start, start + count)]
-
-
 def ensure_partitions(cursor: CursorWrapper, today: date) -> None:
-    """This month's and the next months' partitions. Expects the owner's rights."""
-    edges = months_from(today, MONTHS_AHEAD + 1)
-    for first, after in pairwise(edges):
-        name = f"core_changelog_{first:%Y_%m}"
-        cursor.execute("SELECT to_regclass(%s) IS NULL", [name])
-        if cursor.fetchone()[0]:
-            cursor.execute(
-                f"CREATE TABLE {name} PARTITION OF core_changelog FOR VALUES FROM ('{first}') TO ('{after}')"
-            )
+    """This month's and the next months' partitions. Expects the rights of the owner or the platform's role."""
+    cursor.execute("SELECT app_make_log_partitions(%s, %s)", [today, MONTHS_AHEAD])
 
 
 def install_triggers(cursor: CursorWrapper) -> None:

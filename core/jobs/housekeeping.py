@@ -11,7 +11,6 @@ from core.changes import ddl
 from core.identity.models import AuthSession, LoginThrottle
 from core.jobs.models import Job, Slot
 from core.kernel.transactions import unit_of_work
-from core.tenancy.postgresql.base import database_owner
 
 KEEP_DONE_JOBS = timedelta(days=14)
 KEEP_FAILED_JOBS = timedelta(days=90)
@@ -55,11 +54,10 @@ def _in_batches(queryset: models.QuerySet) -> int:
 
 
 def ensure_log_partitions(*, now: datetime) -> None:
-    """Make the change log's partitions for the coming months. Must not run inside a transaction.
+    """Make the change log's partitions for the coming months. Expects a system context.
 
-    As the owner of the tables, because only the owner may add a partition; the application's roles may not alter the
-    log at all, and stay so. Waits for readers of the log no longer than a few seconds, then fails and is tried again.
+    Waits for readers of the log no longer than a few seconds, then fails and is tried again.
     """
-    with database_owner(), unit_of_work(), connection.cursor() as cursor:
+    with unit_of_work(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '5s'")
         ddl.ensure_partitions(cursor, now.date())

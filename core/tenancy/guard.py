@@ -7,10 +7,11 @@ with two policies (the company in context; the platform role). Idempotent: what 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from django.apps import apps
-from django.db import models
+from django.db import connections, models
 from django.db.backends.utils import CursorWrapper
 
 from core.tenancy.fields import PersonField, TenantForeignKey
@@ -46,6 +47,13 @@ DO $$ BEGIN
   IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
     EXECUTE format('GRANT {APP_ROLE}, {PLATFORM_ROLE} TO %I WITH INHERIT FALSE, SET TRUE', current_user);
   END IF;
+  -- Those that serve take them on as a login of their own, which has no other rights.
+  IF EXISTS (
+    SELECT FROM pg_roles WHERE rolname = '{{LOGIN}}' AND rolname <> current_user AND NOT rolsuper
+      AND NOT (pg_has_role(oid, '{APP_ROLE}', 'MEMBER') AND pg_has_role(oid, '{PLATFORM_ROLE}', 'MEMBER'))
+  ) THEN
+    GRANT {APP_ROLE}, {PLATFORM_ROLE} TO "{{LOGIN}}" WITH INHERIT FALSE, SET TRUE;
+  END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- another database of this cluster was quicker
 END $$;
 """
@@ -73,7 +81,10 @@ def _name(*parts: str) -> str:
 
 def prepare(cursor: CursorWrapper) -> None:
     """What must exist before the first table: roles and the function that policies ask."""
-    cursor.execute(ROLES)
+    login = connections[cursor.db.alias].settings_dict["USER"]
+    if not re.fullmatch(r"[\w.-]+", login):
+        raise ValueError("the name of the database's login has letters, digits, points and hyphens only")
+    cursor.execute(ROLES.replace("{LOGIN}", login))
     cursor.execute(FUNCTIONS)
 
 

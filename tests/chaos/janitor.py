@@ -54,7 +54,9 @@ def redis_of(servers: EmbeddedServers) -> set[int]:
     return {
         int(folder.name)
         for folder in Path("/proc").glob("[0-9]*")
-        if (command := _command(folder)) and b"redis-server" in command and mark in command
+        if (command := _command(folder))
+        and (b"valkey-server" in command or b"redis-server" in command)
+        and mark in command
     }
 
 

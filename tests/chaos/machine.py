@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from config.embedded import EmbeddedServers
+from config.embedded import LOGIN, OWNER, EmbeddedServers
 from config.home import PROJECT_DIR
 from tests.chaos import janitor
 
@@ -80,7 +80,8 @@ class Machine:
             "CRM_HOME": str(self.home),
             "DJANGO_SETTINGS_MODULE": "config.settings.local",
             # Named, so that no process starts a server by itself: when they come back is the run's decision.
-            "DATABASE_URL": f"postgresql://postgres@/crm?host={self.servers.home.sockets}",
+            "DATABASE_URL": f"postgresql://{LOGIN}@/crm?host={self.servers.home.sockets}",
+            "MIGRATE_DATABASE_URL": f"postgresql://{OWNER}@/crm?host={self.servers.home.sockets}",
             "REDIS_URL": f"unix://{self.servers.home.redis_socket}?db=0",
             "CRM_FAULT_PLAN": str(self.plan),
             "LOG_LEVEL": "WARNING",
@@ -121,7 +122,7 @@ class Machine:
 
     def superuser(self, **options: object) -> psycopg.Connection:
         """A connection that no row-level security narrows."""
-        return psycopg.connect(f"host={self.servers.home.sockets} user=postgres dbname=crm", **options)  # type: ignore[arg-type]
+        return psycopg.connect(f"host={self.servers.home.sockets} user={OWNER} dbname=crm", **options)  # type: ignore[arg-type]
 
     def kill_postgres(self, *, down: float = 0) -> None:
         """Kill the server with all its processes; bring it back after `down` seconds."""

@@ -23,6 +23,7 @@ from core.tenancy.guard import company_models
 from tests.conformance.calls import control
 from tests.conformance.operations import Operation, operations
 from tests.conformance.rooms import Rooms
+from tests.owning import owning
 
 Rows = dict[tuple[str, str], dict[str, Any]]
 BOOKKEEPING = frozenset({"version", "updated_at", "updated_by"})
@@ -281,8 +282,7 @@ class TestOtherWays:
 
 class TestThisVeryCheck:
     def test_sees_a_change_that_no_trigger_saw(self, rooms: Rooms, look: Any) -> None:
-        with system_context("a fault for a moment"), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('role', 'none', true)")
+        with system_context("a fault for a moment"), owning(), connection.cursor() as cursor:
             cursor.execute("ALTER TABLE crm_lead DISABLE TRIGGER log_update")
             cursor.execute("UPDATE crm_lead SET city = 'Nowhere'")
         found, _ = look()

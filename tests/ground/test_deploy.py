@@ -32,11 +32,11 @@ class TestBootstrap:
         sockets = str(servers.home.sockets)
         psql = [servers.program("psql"), "-X", "-q", "-h", sockets, "-U", "postgres", "-d", "postgres"]
         subprocess.run(
-            [*psql, "-f", BOOTSTRAP, "-v", "login=owner", "-v", "database=other"],
-            env={"PATH": os.defpath, "CRM_DATABASE_PASSWORD": SECRET},
+            [*psql, "-f", BOOTSTRAP, "-v", "login=server", "-v", "owner=owner", "-v", "database=other"],
+            env={"PATH": os.defpath, "CRM_DATABASE_PASSWORD": SECRET, "CRM_OWNER_PASSWORD": SECRET},
             check=True,
         )
-        url = f"postgresql://owner@/other?host={sockets}"
+        url = f"postgresql://server@/other?host={sockets}"
         environment = {
             "PATH": os.defpath,
             "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -48,7 +48,19 @@ class TestBootstrap:
         }
         migrate = [sys.executable, "manage.py", "migrate", "-v", "0", "--skip-checks"]
         for _ in range(2):
-            subprocess.run(migrate, cwd=PROJECT_DIR, env=environment, check=True)
+            owner = {"MIGRATE_DATABASE_URL": f"postgresql://owner@/other?host={sockets}"}
+            subprocess.run(migrate, cwd=PROJECT_DIR, env={**environment, **owner}, check=True)
+        look = [sys.executable, "manage.py", "check", "--database", "default"]
+        subprocess.run(look, cwd=PROJECT_DIR, env=environment, check=True)
+        # The owner may not serve.
+        wrong = {**environment, "DATABASE_URL": owner["MIGRATE_DATABASE_URL"]}
+        serve = [sys.executable, "-c", "import config.rsgi"]
+        refused = subprocess.run(
+            serve, cwd=PROJECT_DIR, env=wrong, check=False, capture_output=True, text=True
+        )
+        assert refused.returncode == 1
+        assert "The database login owner owns tables" in refused.stderr
+        subprocess.run(serve, cwd=PROJECT_DIR, env=environment, check=True)
         with psycopg.connect(url) as connection:
             owners = connection.execute(
                 "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"

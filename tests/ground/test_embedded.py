@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from config.embedded import EmbeddedServerError, EmbeddedServers, ensure_for
 from config.home import PROJECT_DIR, Home
@@ -34,6 +35,11 @@ def query(url: str, sql: str) -> list[tuple[object, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(sql)
         return cursor.fetchall() if cursor.description else []
+
+
+def owners(url: str) -> str:
+    """The same database, as the owner of the cluster."""
+    return url.replace("user=crm", "user=postgres")
 
 
 def main_processes(home: Home) -> list[int]:
@@ -63,15 +69,32 @@ class TestStart:
         assert main_processes(servers.home) == []
 
     def test_keeps_what_was_stored_over_a_stop(self, servers: EmbeddedServers) -> None:
-        query(servers.ensure_postgres(), "CREATE TABLE kept AS SELECT 1 AS one")
+        query(owners(servers.ensure_postgres()), "CREATE TABLE kept AS SELECT 1 AS one")
         servers.stop_all()
-        assert query(servers.ensure_postgres(), "SELECT one FROM kept") == [(1,)]
+        assert query(owners(servers.ensure_postgres()), "SELECT one FROM kept") == [(1,)]
 
     def test_by_several_processes_at_once_starts_one_server(self, servers: EmbeddedServers) -> None:
         starters = [start_elsewhere(servers.home.root) for _ in range(4)]
         for starter in starters:
             assert starter.wait(60) == 0, starter.stderr and starter.stderr.read()
         assert len(main_processes(servers.home)) == 1
+
+    def test_runs_a_redis_that_is_maintained(self, servers: EmbeddedServers) -> None:
+        with redis.from_url(servers.ensure_redis()) as client:
+            assert int(client.info("server")["valkey_version"].partition(".")[0]) >= 9
+
+    def test_serves_as_a_login_of_its_own(self, servers: EmbeddedServers) -> None:
+        url = servers.ensure_postgres()
+        right = (
+            "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = session_user"
+        )
+        assert query(url, right) == [("crm", False, False, False)]
+
+    def test_gives_a_cluster_made_before_its_login(self, servers: EmbeddedServers) -> None:
+        url = servers.ensure_postgres()
+        query(owners(url), "DROP ROLE crm")
+        servers.stop_all()
+        assert query(servers.ensure_postgres(), "SELECT session_user::text") == [("crm",)]
 
     def test_ignores_a_cluster_that_was_only_half_made(self, servers: EmbeddedServers) -> None:
         half_made = servers.home.root / "postgresql-18.new"
@@ -101,13 +124,13 @@ class TestSuddenEnd:
     def test_of_the_servers_loses_nothing_that_was_committed(self, servers: EmbeddedServers) -> None:
         url = servers.ensure_postgres()
         servers.ensure_redis()
-        query(url, "CREATE TABLE kept AS SELECT 1 AS one")
+        query(owners(url), "CREATE TABLE kept AS SELECT 1 AS one")
         for name in ("PostgreSQL", "Redis"):
             pid = pid_of(servers, name)
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
         wait_until_gone(servers)
-        assert query(servers.ensure_postgres(), "SELECT one FROM kept") == [(1,)]
+        assert query(owners(servers.ensure_postgres()), "SELECT one FROM kept") == [(1,)]
         servers.ensure_redis()
         assert all(status.pid for status in servers.status())
 

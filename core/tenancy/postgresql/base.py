@@ -9,19 +9,21 @@ The policies themselves are in `core.tenancy.guard`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.postgresql import operations
-from psycopg.errors import InvalidParameterValue
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from psycopg.pq import TransactionStatus
 
 from core.database import wrapper
 from core.database.prepared import Statement
 from core.tenancy import context
+from core.tenancy.postgresql.login import faults_of_login
 
 APP_ROLE = "crm_app"
 PLATFORM_ROLE = "crm_platform"
@@ -36,7 +38,8 @@ _as_owner: ContextVar[bool] = ContextVar("database_owner", default=False)
 
 @contextmanager
 def database_owner() -> Iterator[None]:
-    """Statements run as the login role that owns the tables: migrations and test databases only."""
+    """Connections that start here are the owner's of the tables: migrations and test databases only. Needs the owner's login
+    (`DATABASE_OWNER`), which processes that serve do not have."""
     token = _as_owner.set(True)
     _close_idle()
     try:
@@ -49,6 +52,15 @@ def database_owner() -> Iterator[None]:
 def database() -> DatabaseWrapper:
     """The connection of this thread."""
     return cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
+
+
+def start_serving() -> None:
+    """Refuse to serve as a login that could pass by row-level security; a server that is away is asked with the first
+    connection. Raises: ImproperlyConfigured.
+    """
+    with suppress(OperationalError):
+        database().ensure_connection()
+    database().close()
 
 
 def _close_idle() -> None:
@@ -66,6 +78,8 @@ class DatabaseOperations(operations.DatabaseOperations):
 
 class DatabaseWrapper(wrapper.DatabaseWrapper):
     ops_class = DatabaseOperations
+    # The login of this process has been looked at.
+    _may_serve = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,19 +87,43 @@ class DatabaseWrapper(wrapper.DatabaseWrapper):
         self._bound_context: context.Context | None = None
 
     @property
-    def _restricted(self) -> bool:
-        return not _as_owner.get() and "rls" in settings.TENANCY_LOCKS
+    def _is_owners(self) -> bool:
+        # Django makes and removes databases of tests beside one of these.
+        return _as_owner.get() or self.settings_dict["NAME"] in (None, "postgres")
+
+    @property
+    def _role(self) -> str:
+        if self._is_owners:
+            return "none"
+        is_across = context.current().system or "rls" not in settings.TENANCY_LOCKS
+        return PLATFORM_ROLE if is_across else APP_ROLE
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params = super().get_connection_params()
+        if self._is_owners and settings.DATABASE_OWNER:
+            names = {"USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+            params |= {
+                names[name]: value
+                for name, value in settings.DATABASE_OWNER.items()
+                if name in names and value
+            }
+        return params
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        if self._restricted and self.settings_dict["NAME"] not in (None, "postgres"):
+        if self._is_owners:
+            return
+        with self.connection.cursor() as cursor:
+            if settings.IS_SERVING and not DatabaseWrapper._may_serve:
+                if fault := faults_of_login(cursor):
+                    raise ImproperlyConfigured(f"{fault[0].upper()}{fault[1:]}.")
+                DatabaseWrapper._may_serve = True
             try:
-                with self.connection.cursor() as cursor:
-                    cursor.execute(f"SET ROLE {APP_ROLE}")
-            except InvalidParameterValue as missing:
+                cursor.execute(f"SET ROLE {APP_ROLE if 'rls' in settings.TENANCY_LOCKS else PLATFORM_ROLE}")
+            except (InvalidParameterValue, InsufficientPrivilege) as missing:
                 raise OperationalError("The database was never migrated; run manage.py migrate.") from missing
-            if not self.get_autocommit():
-                self.connection.commit()
+        if not self.get_autocommit():
+            self.connection.commit()
 
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
@@ -112,10 +150,7 @@ class DatabaseWrapper(wrapper.DatabaseWrapper):
         if self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
             # The coming rollback takes the settings back with it.
             return []
-        role = "none"
-        if self._restricted:
-            role = PLATFORM_ROLE if now.system else APP_ROLE
-        return [Statement(_BIND, (str(now.company_id or ""), now.for_database(), role))]
+        return [Statement(_BIND, (str(now.company_id or ""), now.for_database(), self._role))]
 
     def run_statements(self, *statements: Statement, as_texts: bool = False) -> list[tuple[Any, ...]]:
         rows = super().run_statements(*statements, as_texts=as_texts)

@@ -17,6 +17,7 @@ from core.entities import entities
 from core.kernel.ids import uuid7
 from core.rest.listing import read_list_query
 from core.tenancy.context import actor_context, system_context
+from tests.owning import owning
 from tests.seams.access.extensions import forget, role_modes, role_sharing
 from tests.worlds import World, make_world
 
@@ -43,11 +44,8 @@ def book(django_db_setup: None, django_db_blocker: Any) -> Any:
                     "SELECT uuidv7(), %s, 'Tag ' || g FROM generate_series(1, %s) g",
                     [company, ROWS],
                 )
-            with system_context("statistics for a test"):
-                connection.fetch_prepared("SELECT set_config('role', 'none', true)", None)
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL ROLE NONE")
-                    cursor.execute("ANALYZE crm_contact, crm_tag")
+            with system_context("statistics for a test"), owning(), connection.cursor() as cursor:
+                cursor.execute("ANALYZE crm_contact, crm_tag")
             yield world
         finally:
             connection.rollback()

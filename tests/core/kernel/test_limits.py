@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
@@ -21,6 +19,7 @@ from core.kernel.transactions import OutcomeUnknown, limits, retried, unit_of_wo
 from core.rest.problems import as_domain_error
 from core.tenancy.context import company_context
 from core.tenancy.postgresql.base import database
+from tests.owning import owner_connection
 from tests.worlds import World, make_world
 
 RIVALS = 6
@@ -29,16 +28,6 @@ RIVALS = 6
 @pytest.fixture
 def world(transactional_db: None) -> World:
     return make_world("acme")
-
-
-@contextmanager
-def owner() -> Iterator[psycopg.Connection]:
-    """A connection of its own, as the owner of the tables."""
-    given = connection.get_connection_params()
-    with psycopg.connect(
-        host=given["host"], user=given["user"], dbname=given["dbname"], autocommit=True
-    ) as rival:
-        yield rival
 
 
 @pytest.fixture
@@ -91,7 +80,7 @@ class TestLockedRecord:
         def read() -> Any:
             return type(client)(token).get("/api/v1/leads/")
 
-        with owner() as rival, rival.transaction():
+        with owner_connection() as rival, rival.transaction():
             rival.execute("SELECT 1 FROM crm_lead WHERE id = %s FOR UPDATE", [lead])
             started = time.monotonic()
             *refused, other = in_threads([patch] * RIVALS + [read])
@@ -131,7 +120,7 @@ class TestLongStatement:
 
 class TestMigrationUnderTraffic:
     def test_is_noticed_by_nobody_whose_statement_was_prepared(self, world: World) -> None:
-        with owner() as rival:
+        with owner_connection() as rival:
             rival.execute("CREATE TABLE scratch (value varchar(10)); GRANT SELECT ON scratch TO crm_app")
             rival.execute("INSERT INTO scratch VALUES ('kept')")
             try:
@@ -151,7 +140,7 @@ class TestMigrationUnderTraffic:
 
 class TestConnectionThatDiesDuringCommit:
     def test_leaves_an_outcome_that_is_said_to_be_unknown(self, world: World) -> None:
-        with owner() as rival:
+        with owner_connection() as rival:
             rival.execute(
                 "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
                 "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; "
