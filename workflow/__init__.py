@@ -1,0 +1,1 @@
+"""Automation: rules that act on what happens to records. Knows entities through the registry alone."""

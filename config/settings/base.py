@@ -171,6 +171,11 @@ STORAGES = {
 # Uploads that are being received; nobody else reads them.
 FILE_UPLOAD_PERMISSIONS = 0o600
 
+# Workflows: whether they start at all, how many seconds a run may work (waits do not count), how many actions one may have.
+WORKFLOW_ENGINE_ENABLED = env.boolean("WORKFLOW_ENGINE_ENABLED", True)
+WORKFLOW_MAX_EXECUTION_TIME = env.integer("WORKFLOW_MAX_EXECUTION_TIME", 300, minimum=1)
+WORKFLOW_MAX_ACTIONS = env.integer("WORKFLOW_MAX_ACTIONS", 50, minimum=1)
+
 # Imports: what one company may have under way. Each limit is named in the refusal.
 IMPORT_MAX_ROWS = env.integer("IMPORT_MAX_ROWS", 1_000_000, minimum=1)
 IMPORT_MAX_STAGED_MB = env.integer("IMPORT_MAX_STAGED_MB", 4_096, minimum=1)

@@ -105,4 +105,7 @@ def _names(path: str) -> list[str]:
 
 
 def _attribute(source: FieldSource, field: Field) -> str:
+    if not field.column and not field.custom_key:
+        # A value that a source adds to its records and no table holds.
+        return field.name
     return str(source.entity.model._meta.get_field(field.name).attname)  # type: ignore[union-attr]

@@ -145,6 +145,9 @@ LIKELY: dict[tuple[str, str], Any] = {
     ("import_template", "transformation_rules"): [],
     ("import_template", "validation_rules"): [],
     ("import_template", "required_fields"): [],
+    ("workflow", "entity_type"): "lead",
+    ("workflow", "triggers"): [{"event_type": "lead.created"}],
+    ("workflow", "actions"): [{"action_type": "add_tag", "payload": {"tag": "seen"}}],
 }
 
 
