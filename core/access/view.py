@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Case, QuerySet, Value, When
 from core.access.field_access import access_to, may
 from core.access.input import InputReader
 from core.access.output import Output
+from core.access.search import search
 from core.access.visibility import sees_everything, visible
 from core.conditions.sources import MaskedField, UnknownField
 from core.entities import CUSTOM_FIELDS, Entity, Field, entities
@@ -220,8 +221,6 @@ class EntityView:
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Records that match the text, best first. See `core.access.search`."""
-        from core.access.search import search
-
         return search(self, queryset, text)
 
 

@@ -4,8 +4,9 @@
 seen by people: `core.rest.jobs` and the back office show its progress, its outcome, and a way to cancel it.
 """
 
+from core.jobs.leases import JobCanceled, LeaseLost
 from core.jobs.operations import NewJob, cancel, enqueue, enqueue_many, retry
-from core.jobs.registry import GiveUp, JobCanceled, JobRun, LeaseLost, Presented, Reference, job_handler
+from core.jobs.registry import GiveUp, JobRun, Presented, Reference, job_handler
 from core.jobs.schedules import take_slots
 
 __all__ = [

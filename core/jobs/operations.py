@@ -16,8 +16,9 @@ from django.db import connection
 from django.utils import timezone
 
 from core.changes.rows import to_json
+from core.jobs import leases
 from core.jobs.models import Job
-from core.jobs.registry import JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
+from core.jobs.registry import JobKind, JobRun, job_kinds
 from core.kernel.doorbell import count_unread, ring_after_commit
 from core.kernel.ids import uuid7
 from core.kernel.transactions import needs_transaction, unit_of_work
@@ -197,35 +198,6 @@ def claim(job_id: UUID, *, now: datetime) -> JobRun | None:
     )
 
 
-def hold(run: JobRun) -> None:
-    """Lock the job row for the rest of the transaction: nobody else can start it meanwhile.
-
-    Raises: LeaseLost, JobCanceled.
-    """
-    needs_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT state, lease_token FROM core_job WHERE id = %s FOR UPDATE", [run.id])
-        _judge(run, cursor.fetchone())
-
-
-def extend_lease(run: JobRun, *, now: datetime, progress: Mapping[str, Any] | None = None) -> None:
-    """Keep the job for another lease; note the progress if given. Locks the job row in an open transaction.
-
-    Raises: LeaseLost, JobCanceled.
-    """
-    with unit_of_work():
-        if progress is None:
-            _write_held(run, "lease_until = %s", [now + run.lease])
-        else:
-            document = to_json(dict(progress))
-            _write_held(
-                run,
-                "lease_until = %s, progress = %s::jsonb, attempts = CASE WHEN "
-                "(%s::jsonb)->'done' IS DISTINCT FROM progress->'done' THEN 1 ELSE attempts END",
-                [now + run.lease, document, document],
-            )
-
-
 def finish(
     run: JobRun,
     *,
@@ -242,13 +214,13 @@ def finish(
         document = None if outcome is None else to_json(dict(outcome))
         if document is not None and len(document) > MAX_OUTCOME_LENGTH:
             raise ValueError(f"the outcome of {run.kind} has {len(document)} characters")
-        _write_held(
+        leases.write_held(
             run,
             "state = 'done', closed_at = %s, lease_until = NULL, error = '', problem = NULL, outcome = %s::jsonb",
             [now, document],
         )
         return
-    _write_held(
+    leases.write_held(
         run,
         "due_at = %s, rung_at = %s, attempts = 0, lease_until = NULL, error = '', problem = NULL",
         [again_at, now if again_at <= now else None],
@@ -270,20 +242,20 @@ def fail(
     True when the job will be tried again, each time after a longer wait; False when this was the last attempt and the
     job now stands as failed, to be seen and retried by hand. Raises: LeaseLost, JobCanceled.
     """
-    hold(run)
+    leases.hold(run)
     error = error[:MAX_ERROR_LENGTH]
     document = None if problem is None else to_json(dict(problem))
     with connection.cursor() as cursor:
         cursor.execute("SELECT attempts, max_attempts FROM core_job WHERE id = %s", [run.id])
         attempts, limit = cursor.fetchone()
     if for_good or attempts >= limit:
-        _write_held(
+        leases.write_held(
             run,
             "state = 'failed', closed_at = %s, lease_until = NULL, error = %s, problem = %s::jsonb",
             [now, error, document],
         )
         return False
-    _write_held(
+    leases.write_held(
         run,
         "due_at = %s, rung_at = NULL, lease_until = NULL, error = %s, problem = %s::jsonb",
         [now + backoff(attempts), error, document],
@@ -386,30 +358,6 @@ def _open_job(kind: str, key: str, company_id: UUID | None) -> UUID | None:
         )
         found = cursor.fetchone()
     return found[0] if found else None
-
-
-def _judge(run: JobRun, found: tuple[str, int] | None) -> None:
-    if found is None or found[1] != run.token or found[0] in ("done", "failed"):
-        raise LeaseLost(str(run.id))
-    if found[0] == "canceled":
-        raise JobCanceled(str(run.id))
-
-
-def _write_held(run: JobRun, change: str, values: list[Any]) -> None:
-    """Change the job row if this attempt still has it.
-
-    Raises: LeaseLost, JobCanceled.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE core_job SET {change} WHERE id = %s AND lease_token = %s AND state = 'open'",
-            [*values, run.id, run.token],
-        )
-        if cursor.rowcount:
-            return
-        cursor.execute("SELECT state, lease_token FROM core_job WHERE id = %s", [run.id])
-        _judge(run, cursor.fetchone())
-    raise LeaseLost(str(run.id))
 
 
 def _ring(ids: Iterable[UUID]) -> None:

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from core.jobs import leases
+from core.jobs.leases import JobCanceled
 from core.kernel.registry import Registry
 from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import Actor
@@ -24,14 +26,6 @@ LONG_LEASE = timedelta(seconds=60)
 
 class GiveUp(Exception):
     """Raised by a handler when trying again cannot help: the job fails at once, with this text."""
-
-
-class LeaseLost(Exception):
-    """Another worker has the job now; nothing may be written for it here any more."""
-
-
-class JobCanceled(Exception):
-    """Somebody canceled the job while it ran."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +62,15 @@ class JobRun:
 
         Raises: LeaseLost, JobCanceled.
         """
-        from core.jobs import operations
-
-        operations.extend_lease(self, now=timezone.now())
+        leases.extend_lease(self, now=timezone.now())
 
     def progress(self, done: int, total: int | None = None, phase: str = "") -> None:
         """Show how far the work is; counts as headway, so that only attempts without any are limited.
 
         Raises: LeaseLost, JobCanceled.
         """
-        from core.jobs import operations
-
         document = {"done": done, "total": total, "phase": phase}
-        operations.extend_lease(self, now=timezone.now(), progress=document)
+        leases.extend_lease(self, now=timezone.now(), progress=document)
 
     def is_canceled(self) -> bool:
         """Whether to stop. Keeps the job otherwise.

@@ -18,8 +18,9 @@ from django.db import connection
 from django.utils import timezone
 
 from core.changes.causes import LoopDetected
-from core.jobs import operations
-from core.jobs.registry import GiveUp, JobCanceled, JobKind, JobRun, LeaseLost, job_kinds
+from core.jobs import leases, operations
+from core.jobs.leases import JobCanceled, LeaseLost
+from core.jobs.registry import GiveUp, JobKind, JobRun, job_kinds
 from core.kernel.errors import DomainError
 from core.kernel.faultpoints import declare, fault
 from core.kernel.transactions import retried, savepoint, unit_of_work
@@ -87,7 +88,7 @@ def _attempt(kind: JobKind, run: JobRun) -> None:
         return
 
     def effect() -> None:
-        operations.hold(run)
+        leases.hold(run)
         _finish(run, kind.run(run))
         fault("job.before_commit")
 

@@ -27,7 +27,7 @@ def ignored_lease() -> None:
     """Whoever is rung for takes a job, whether somebody works on it or not, and writes without asking."""
     from django.db import connection
 
-    from core.jobs import operations
+    from core.jobs import leases, operations
 
     claim = operations.claim
 
@@ -45,15 +45,15 @@ def ignored_lease() -> None:
             )
 
     operations.claim = claim_anyway
-    operations._write_held = write_anyway
-    operations.hold = lambda run: None
+    leases.write_held = write_anyway
+    leases.hold = lambda run: None
 
 
 def early_end() -> None:
     """A job is closed before its effect is committed."""
     from django.utils import timezone
 
-    from core.jobs import operations, running
+    from core.jobs import leases, operations, running
     from core.kernel.transactions import unit_of_work
 
     attempt = running._attempt
@@ -62,13 +62,13 @@ def early_end() -> None:
         with unit_of_work():
             operations.finish(run, now=timezone.now())
         running.fault("job.before_commit")
-        hold, write_held = operations.hold, operations._write_held
-        operations.hold = lambda run: None
-        operations._write_held = lambda *_: None
+        hold, write_held = leases.hold, leases.write_held
+        leases.hold = lambda run: None
+        leases.write_held = lambda *_: None
         try:
             attempt(kind, run)
         finally:
-            operations.hold, operations._write_held = hold, write_held
+            leases.hold, leases.write_held = hold, write_held
 
     running._attempt = close_first
 

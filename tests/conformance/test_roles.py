@@ -108,11 +108,11 @@ def not_writable(operation: Operation) -> list[str]:
     if entity is None or operation.action not in _ACTIONS:
         return [*SYSTEM_FIELDS, "id", "created_by"]
     declared = [name for name, item in entity.fields.items() if item.read_only and name != "version"]
-    columns = [
-        column.attname for column in entity.model._meta.concrete_fields if column.name in entity.internal
-    ]
+    # `custom_fields` is an object of fields with modes of their own, see tests/core/access/test_custom_fields.py.
+    internal = entity.internal - {"custom_fields"}
+    columns = [column.attname for column in entity.model._meta.concrete_fields if column.name in internal]
     creating = ["version"] if operation.action in ("create", "by_external_id") else []
-    return list(dict.fromkeys([*SYSTEM_FIELDS, *declared, *sorted(entity.internal), *columns, *creating]))
+    return list(dict.fromkeys([*SYSTEM_FIELDS, *declared, *sorted(internal), *columns, *creating]))
 
 
 def declared(operation: Operation) -> set[str]:

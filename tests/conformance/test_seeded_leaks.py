@@ -3,7 +3,6 @@ us; each must be seen."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import override_settings
+from rest_framework.response import Response
 
 from core.access import EntityView
 from core.access.output import Output
@@ -62,8 +62,7 @@ def unscoped_relation_path(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
 def unscoped_count(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
     def render(query: listing.ListQuery, *args: Any) -> listing.Page:
         count = everybody_s(query.view.entity.name).filter(query.filters).count()
-        body = {**json.loads(plain(query, *args).body), "count": count}
-        return listing.Page(json.dumps(body).encode())
+        return {**plain(query, *args), "count": count}
 
     plain = listing.render_page
     patch.setattr(viewsets, "render_page", render)
@@ -87,12 +86,12 @@ def error_with_a_foreign_value(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
 
 
 def cache_key_without_company(patch: pytest.MonkeyPatch, rooms: Rooms) -> None:
-    cache: dict[str, bytes] = {}
+    cache: dict[str, Any] = {}
 
-    def retrieve(self: EntityViewSet, request: Any, pk: str, **kwargs: Any) -> HttpResponse:
+    def retrieve(self: EntityViewSet, request: Any, pk: str, **kwargs: Any) -> Response:
         if pk not in cache:
-            cache[pk] = plain(self, request, pk, **kwargs).content
-        return HttpResponse(cache[pk], content_type="application/json")
+            cache[pk] = plain(self, request, pk, **kwargs).data
+        return Response(cache[pk])
 
     plain = EntityViewSet.retrieve
     patch.setattr(EntityViewSet, "retrieve", retrieve)
@@ -104,7 +103,7 @@ def header_with_a_foreign_value(patch: pytest.MonkeyPatch, rooms: Rooms) -> None
     def headers(self: EntityViewSet, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         answer = plain(self, request, response, *args, **kwargs)
         try:
-            found = everybody_s(self.entity.name).filter(pk=UUID(kwargs.get("pk", ""))).first()
+            found = everybody_s(self.entity.name).filter(pk=UUID(self.kwargs.get("pk", ""))).first()
         except ValueError:
             found = None
         answer["X-Record"] = str(found or "none")
