@@ -11,7 +11,7 @@ AUDIT_POLICY = register(
         name="audit_policy",
         plural="audit_policies",
         served_at="audit/policies",
-        description="What the company wants to hear of in its change log, and how long it keeps it.",
+        description="What the company wants to hear of in its change log, and how long it has to be kept.",
         model_label="audit.AuditPolicy",
         facts=(
             fact("name", key=True, meaning="name", search="A"),
@@ -28,7 +28,7 @@ AUDIT_POLICY = register(
             fact("applies_to_actions", description="Actions of the log; empty for all."),
             fact("alert_on_violation", description="Whether the recipients get an email."),
             fact("alert_recipients", pii=True),
-            fact("retention_days", description="Entries are removed after so many days; null keeps them."),
+            fact("retention_days", description="How long such entries have to be kept."),
         ),
         writes=Writes(
             policies.create_audit_policies, policies.update_audit_policies, policies.delete_audit_policies

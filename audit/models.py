@@ -57,7 +57,7 @@ class AuditPolicy(CompanyIsolatedModel):
     applies_to_actions = ArrayField(models.CharField(max_length=64), blank=True, default=list)
     alert_on_violation = models.BooleanField(default=True, db_default=True)
     alert_recipients = ArrayField(models.CharField(max_length=254), blank=True, default=list)
-    # Null: entries are kept for ever.
+    # How long entries that it speaks of have to be kept.
     retention_days = models.IntegerField(
         null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36_500)]
     )
@@ -100,3 +100,39 @@ class AuditAlert(CompanyIsolatedModel):
 
     def __str__(self) -> str:
         return f"{self.action} {self.entity_type}"
+
+
+class AuditSeal(CompanyIsolatedModel):
+    """The company's entries behind (`after_xid`, `after_id`) and up to (`until_xid`, `until_id`), sealed.
+
+    See `audit.sealing.proofs`. Hashes are in hexadecimal; `log_ids` (8 bytes each), `leaves` and `salts` stand one behind the
+    other in the order of the entries.
+    """
+
+    # A seal that was logged would have to be sealed, for ever.
+    logged: ClassVar[bool] = False
+
+    number = models.BigIntegerField()
+    previous = models.CharField(max_length=64)
+    after_xid = models.BigIntegerField()
+    after_id = models.BigIntegerField()
+    until_xid = models.BigIntegerField()
+    until_id = models.BigIntegerField()
+    row_count = models.IntegerField()
+    log_ids = models.BinaryField()
+    leaves = models.BinaryField()
+    salts = models.BinaryField()
+    root = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+    # By a key that is not in the database.
+    signature = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField()
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["company", "number"], name="auditseal_number")
+        ]
+        indexes: ClassVar = [models.Index(fields=["-until_xid", "-until_id"], name="auditseal_place")]
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"

@@ -6,6 +6,7 @@ from django.urls import path
 
 from audit.views import logs
 from audit.views.policies import BackTestView
+from audit.views.seals import ProofView, SealsView
 
 urlpatterns: list[object] = [
     path("audit/logs/", logs.LogsView.as_view(), name="audit-logs"),
@@ -14,6 +15,8 @@ urlpatterns: list[object] = [
     path("audit/logs/<str:log_id>/", logs.LogView.as_view(), name="audit-log"),
     path("audit/logs/<str:log_id>/review/", logs.ReviewView.as_view(), name="audit-log-review"),
     path("audit/logs/<str:log_id>/revert/", logs.RevertView.as_view(), name="audit-log-revert"),
+    path("audit/seals/", SealsView.as_view(), name="audit-seals"),
+    path("audit/seals/<str:seal_id>/proof/", ProofView.as_view(), name="audit-seal-proof"),
     path("audit/summary/", logs.SummaryView.as_view(), name="audit-summary"),
     path(
         "audit/policies/<str:audit_policy_id>/back-test/",

@@ -183,6 +183,10 @@ IMPORT_MAX_OPEN_JOBS = env.integer("IMPORT_MAX_OPEN_JOBS", 100, minimum=1)
 # How long the file and the staged rows of an import are kept.
 IMPORT_RETENTION_DAYS = env.integer("IMPORT_RETENTION_DAYS", 30, minimum=1)
 
+# A file outside the database to which a line is added for each seal of the change log; best on a disk that can only be
+# appended to. Empty: checkpoints are in the logs alone.
+AUDIT_CHECKPOINT_FILE = env.text("AUDIT_CHECKPOINT_FILE", "")
+
 # Time and language ----------------------------------------------------------------------------------
 
 USE_TZ = True

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from audit.models import AuditLog
+from audit.models import AuditLog, AuditSeal
+from audit.operations.seals import log_ids_of
 from core.access import view
 from core.access.writing import write_one
 from core.delivery.models import Notification
@@ -274,7 +275,15 @@ def _logged_record(made: Stock) -> dict[str, str]:
     return {"entity_type": "account", "entity_id": str(made.record("account"))}
 
 
+def _seal(made: Stock) -> dict[str, Any]:
+    """A seal of the company's change log, and an entry in it."""
+    with made.world.acting():
+        seal = AuditSeal.objects.order_by("number")[0]
+        return {"path": {"seal_id": str(seal.pk)}, "query": {"log": str(log_ids_of(seal)[0])}}
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
+    "GET /audit/seals/{seal_id}/proof/": _seal,
     "GET /audit/logs/by-entity/": lambda made: {"query": _logged_record(made)},
     "GET /audit/logs/as-of/": lambda made: {
         "query": {**_logged_record(made), "at": timezone.now().isoformat()}

@@ -82,6 +82,7 @@ COMMANDS = {
     "describe": "prints the registries; reads no company",
     "create_company": "founds one",
     "seed_demo": "founds one full of invented records",
+    "audit_verify": "reads the change log of the companies it names, under the platform role",
     "import_data": "enters the company named by --company",
 }
 

@@ -27,6 +27,7 @@ from core.kernel.errors import DomainError, Fault
 from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
 from core.tenancy.actors import Actor
+from core.tenancy.context import system_context
 from tests.worlds import World
 
 # The places of an entity's records: one that others refer to, one that nothing refers to, one in the recycle bin.
@@ -104,6 +105,7 @@ def stock(world: World, marks: Marks) -> Stock:
                 )
         made.records["job"] = _jobs(made)
         _review(made, actor)
+        _seal(made)
         for entity in entities:
             _link(made, entity, actor)
             if entity.is_soft_deleted and entity.writes.delete is not None:
@@ -335,6 +337,20 @@ def _jobs(made: Stock) -> list[UUID]:
     problem = {"code": "internal_error", "detail": f"{made.marks.text} went wrong."}
     Job.objects.filter(pk=ids[1]).update(state="failed", closed_at=timezone.now(), problem=problem)
     return ids
+
+
+def _seal(made: Stock) -> None:
+    """A seal of the oldest entries. In one transaction nothing is committed, so the task would not take them yet."""
+    from audit.models import AuditLog
+    from audit.operations import seals
+    from audit.sealing.entries import read_between
+
+    company = made.world.company.pk
+    oldest = AuditLog.objects.order_by("xid", "pk").values_list("xid", "pk")[:3]
+    rows = read_between(company, (0, 0), max(oldest))
+    entries = [(xid, row) for (xid, _), row in zip(oldest, rows, strict=True)]
+    with system_context("a seal for a test"):
+        seals._seal(company, entries, timezone.now())
 
 
 def _alerts(made: Stock, actor: Actor) -> list[UUID]:
