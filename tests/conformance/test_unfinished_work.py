@@ -1,4 +1,5 @@
-"""Every operation of every entity, called inside a larger piece of work that then fails, leaves nothing. Really committed."""
+"""Every operation of every entity and every declared action, called inside a larger piece of work that then fails, leaves
+nothing. Really committed."""
 
 from __future__ import annotations
 
@@ -9,11 +10,15 @@ from django.db import connection
 from django.utils import timezone
 
 from core.access import view
+from core.access.actions import perform
 from core.changes import Rows
 from core.entities import Entity, entities
+from core.entities.actions import ACTIONS, Action
 from core.kernel.transactions import retried
 from core.tenancy.context import actor_context, system_context
 from core.tenancy.guard import company_models
+from tests.conformance.calls import control
+from tests.conformance.operations import operations
 from tests.factories.records import BINNED, SPARE, Marks, Stock, stock
 from tests.worlds import World, make_world
 
@@ -93,12 +98,40 @@ def survivors(made: Stock) -> tuple[set[str], set[str]]:
     return left, refused
 
 
+def surviving_actions(made: Stock) -> set[str]:
+    """Declared actions that left something although the larger piece of work around them failed."""
+    left = set()
+    actor = made.world.actor()
+    served = {(item.entity.name, item.path): item for item in operations() if item.entity is not None}
+    before = fingerprint()
+    for action in ACTIONS:
+        path = f"/api/v1/{entities[action.entity].path}/{{pk}}/{action.path}/"
+
+        def larger(action: Action = action, path: str = path) -> None:
+            call = control(served[action.entity, path], made)
+            seen = view(action.entity, actor)
+            perform(seen, action.name, call.path["pk"], call.body or {}, now=timezone.now())
+            raise Failure
+
+        with pytest.raises(Failure), actor_context(actor, source="test"):
+            retried(larger)
+        now = fingerprint()
+        if now != before:
+            left.add(action.key)
+            before = now
+    return left
+
+
 class TestOperations:
     def test_leave_nothing_when_what_is_around_them_fails(self, acme: Stock) -> None:
         left, refused = survivors(acme)
 
         assert left == set()
         assert refused == set()
+
+    def test_of_declared_actions_leave_nothing_either(self, acme: Stock) -> None:
+        assert len(ACTIONS) > 0
+        assert surviving_actions(acme) == set()
 
     def test_that_commit_are_seen(self, acme: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
         """The test above can fail."""
