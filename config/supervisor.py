@@ -79,6 +79,8 @@ class Supervisor:
             signal.signal(number, _request_stop)
         home = self._servers.home
         home.logs.mkdir(parents=True, exist_ok=True)
+        # Lines name people and what they do, which no other account of the machine is to read.
+        home.logs.chmod(0o700)
         with (home.root / "up.lock").open("a+") as lock:
             if not _take(lock):
                 self._console.print(f"Already running with the home folder {home.root}; stop that one first.")
@@ -192,7 +194,7 @@ class Supervisor:
             "DJANGO_SETTINGS_MODULE": settings.SETTINGS_MODULE,
             "PYTHONUNBUFFERED": "1",
         }
-        with log.open("ab") as output:
+        with open(log, "ab", opener=_private) as output:
             return subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=PROJECT_DIR,
@@ -327,6 +329,10 @@ def _take(lock: IO[str]) -> bool:
 def _tail(child: _Child) -> str:
     lines = child.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
     return "\n".join(["", f"The end of {child.log}:", *(f"  {line}" for line in lines)])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _kill_group(leader: int) -> None:

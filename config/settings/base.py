@@ -197,6 +197,8 @@ LANGUAGE_CODE = "en-us"
 
 AUTH_USER_MODEL = "core.User"
 LOGIN_URL = "admin:login"
+# Where a sign-in leads that names no page, or one that is not ours.
+LOGIN_REDIRECT_URL = "admin:index"
 PASSWORD_HASHERS = ["core.identity.hashers.Argon2idHasher"]
 AUTHENTICATION_BACKENDS = ["core.backoffice.middleware.BackOfficeBackend"]
 AUTH_PASSWORD_VALIDATORS = [

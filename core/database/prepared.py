@@ -1,7 +1,7 @@
 """Statements that the server parses and plans once per connection, several of them in one round trip.
 
 psycopg forgets its prepared statements with every rollback and converts long statements anew each time they run. Here a
-statement stays prepared until `MAX_STATEMENTS` others have been used since.
+statement stays prepared until `MAX_STATEMENTS` others, or `MAX_BYTES` of them, have been used since.
 
 Names are unique per connection and process, and a statement is closed by protocol rather than by SQL: a pooler may hand one
 server connection to many clients. A pooler that does not follow prepared statements at all (PgBouncer before 1.21) loses
@@ -29,6 +29,9 @@ from psycopg.types.string import TextLoader
 log = structlog.get_logger(__name__)
 
 MAX_STATEMENTS = 300
+# And so many bytes of their texts: a server process needs some seventy times as much for their plans. Writes of ever other
+# fields are statements of 10 KB each.
+MAX_BYTES = 400_000
 # A prepared plan suits any values, so it expects few. Large parameters are worth a plan that sees them.
 MANY_ELEMENTS = 50
 MANY_BYTES = 20_000
@@ -77,6 +80,8 @@ class PreparedStatements:
         self._texts = Transformer(_TextAdapters(connection))
         self._keeps = keep
         self._names: OrderedDict[_Key, bytes] = OrderedDict()
+        # Of the texts of those.
+        self._bytes = 0
         self._unneeded: list[bytes] = []
         self._new_names = map(f"atrium_{secrets.token_hex(8)}_{{}}".format, count(1))
 
@@ -123,12 +128,17 @@ class PreparedStatements:
 
     def _has_room(self) -> bool:
         """Where libpq cannot close statements by protocol, those that came first stay."""
-        return self._keeps and (capabilities.has_send_close_prepared() or len(self._names) < MAX_STATEMENTS)
+        return self._keeps and (capabilities.has_send_close_prepared() or not self._is_full(spare=1))
+
+    def _is_full(self, spare: int = 0) -> bool:
+        return len(self._names) + spare > MAX_STATEMENTS or self._bytes > MAX_BYTES
 
     def _evicted(self) -> list[bytes]:
         """The names that the server may forget."""
-        while len(self._names) > MAX_STATEMENTS:
-            self._unneeded.append(self._names.popitem(last=False)[1])
+        while self._is_full():
+            (text, _), name = self._names.popitem(last=False)
+            self._bytes -= len(text)
+            self._unneeded.append(name)
         unneeded, self._unneeded = self._unneeded, []
         return unneeded if capabilities.has_send_close_prepared() else []
 
@@ -159,14 +169,17 @@ class PreparedStatements:
             if message.prepares is not None:
                 key, name = message.prepares
                 self._names[key] = name
+                self._bytes += len(key[0])
 
     def _forget(self, key: _Key, error: psycopg.Error) -> None:
         if error.sqlstate == LOST:
             self._keeps = False
             self._names.clear()
+            self._bytes = 0
             log.warning("prepared_statement_lost", advice="set PREPARED_STATEMENTS=false behind this pooler")
         else:
             self._unneeded.append(self._names.pop(key))
+            self._bytes -= len(key[0])
 
 
 class _TextAdapters:

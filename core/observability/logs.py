@@ -17,6 +17,22 @@ from core.observability.correlation import add_correlation
 # Names that never reach a log, whoever passes them.
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "body")
 
+# Characters that move a terminal's cursor, change its colors or turn its text around, as they may be written: whoever sends
+# one in a path or a header says nothing to whoever reads the log.
+_CONTROLS = {
+    code: f"\\u{code:04x}"
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        0x2028,
+        0x2029,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
+# Of a line as it is written: tracebacks have lines of their own.
+_CONTROLS_OF_LINES = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
+
 # What our own lines go through.
 _processors: list[structlog.typing.Processor] = []
 
@@ -44,7 +60,8 @@ def configure(options: Mapping[str, str]) -> None:
     else:
         # Without the rich traceback, which prints the values of local variables.
         plain = structlog.dev.plain_traceback
-        final = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+        final = [_escape_values, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+    final.append(_escape_line)
     # In place, so that loggers which have written already follow.
     _processors[:] = [structlog.stdlib.filter_by_level, *shared, *final, _as_line]
     structlog.configure(
@@ -77,6 +94,18 @@ def configure(options: Mapping[str, str]) -> None:
             },
         }
     )
+
+
+def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Nobody but us begins a line."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in ("exception", "stack"):
+            event[name] = value.translate(_CONTROLS)
+    return event
+
+
+def _escape_line(_logger: Any, _method: str, line: Any) -> str:
+    return str(line).translate(_CONTROLS_OF_LINES)
 
 
 def _as_line(_logger: Any, _method: str, line: Any) -> tuple[tuple[str], dict[str, Any]]:

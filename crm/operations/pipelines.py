@@ -80,6 +80,10 @@ _REMOVAL = WriteSpec(
 
 def create_pipelines(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
     """New pipelines, each with the default stages; a company's first one is its default. Needs a transaction."""
+    # Of two first ones at once, the second sees the default of the first.
+    database().fetch_prepared(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{actor.company_id}:default pipeline",)
+    )
     _make_room_for_default(actor, rows)
     return insert(_CREATION, rows, actor=actor, now=now, all_or_none=all_or_none)
 

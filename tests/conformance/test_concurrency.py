@@ -22,7 +22,7 @@ from core.kernel.transactions import retried, unit_of_work
 from core.rest import idempotency
 from core.rest.authentication import BearerAuthentication
 from core.tenancy.context import actor_context
-from crm.models import Deal, DealStageHistory
+from crm.models import Deal, DealStageHistory, Pipeline, PipelineStage
 from crm.operations import move_deal, reopen_deal, win_deal
 from tests.factories.crm import make_deal
 from tests.worlds import ApiClient, World, make_world
@@ -76,6 +76,22 @@ def send_duplicates(firm: World, at_once: Callable[..., list[Any]], keys: int, c
         assert len({answer[1:] for answer in answers}) == 1, {answer[1:] for answer in answers}
         assert answers[0][1] == 201
     assert roles_named(firm, "role ") == keys
+
+
+class TestFirstPipelines:
+    def test_at_once_are_all_made_and_one_is_the_default(
+        self, firm: World, at_once: Callable[..., list[Any]]
+    ) -> None:
+        with firm.acting():
+            PipelineStage.objects.all().delete()
+            Pipeline.objects.all().delete()
+        token = firm.token()
+        answers = at_once(
+            lambda number: ApiClient(token).post("/api/v1/pipelines/", {"name": f"pipeline {number}"}),
+            list(range(6)),
+        )
+        assert [answer.status_code for answer in answers] == [201] * 6
+        assert sum(answer.json()["is_default"] for answer in answers) == 1
 
 
 class TestDuplicates:

@@ -149,6 +149,9 @@ class TestUp:
             answer = connection.getresponse()
             assert answer.status == 200
             assert answer.headers["X-Correlation-ID"] == "from-a-test"
+            logs = home_dir / "logs"
+            assert logs.stat().st_mode & 0o777 == 0o700
+            assert {file.stat().st_mode & 0o777 for file in logs.iterdir()} == {0o600}
             again = run(home_dir, free_port())
             assert again.returncode == 1
             assert "Already running" in again.stdout

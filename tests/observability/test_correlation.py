@@ -94,6 +94,41 @@ class TestRequest:
         }
 
 
+class TestTheConsole:
+    HOSTILE = "/\x1b[31m\r\nforged\x9b2J\u202etxt\x00"
+
+    @pytest.fixture
+    def written(self) -> Iterator[io.StringIO]:
+        root = logging.getLogger()
+        around = root.handlers[:]
+        access_lines.flush()
+        logs.configure({"format": "console", "level": "INFO"})
+        (handler,) = root.handlers
+        assert isinstance(handler, logging.StreamHandler)
+        written = io.StringIO()
+        handler.setStream(written)
+        yield written
+        logs.configure(settings.LOGGING)
+        root.handlers[:] = around
+
+    def test_is_never_sent_control_characters(self, written: io.StringIO) -> None:
+        hostile = self.HOSTILE
+        request = RequestFactory().get("/")
+        request.path = hostile
+        CorrelationIdMiddleware(answer)(request)
+        access_lines.flush()
+        structlog.get_logger("ours").warning(hostile, list=[hostile], text=hostile)
+        logging.getLogger("theirs").warning("%s", hostile)
+        assert len(written.getvalue().splitlines()) == 3
+        try:
+            raise ValueError(hostile)
+        except ValueError:
+            logging.getLogger("theirs").exception("failed")
+        said = written.getvalue()
+        assert "forged" in said
+        assert not [char for char in said if not (char.isprintable() or char == "\n")]
+
+
 class TestAccessLines:
     def test_come_by_themselves_in_their_order(self, json_lines, monkeypatch: pytest.MonkeyPatch) -> None:
         flushes = []

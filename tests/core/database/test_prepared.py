@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from core.database.prepared import MANY_BYTES, MANY_ELEMENTS, MAX_STATEMENTS, Statement
+from core.database.prepared import MANY_BYTES, MANY_ELEMENTS, MAX_BYTES, MAX_STATEMENTS, Statement
 from core.kernel.transactions import retried
 from core.tenancy.context import system_context
 
@@ -41,6 +41,16 @@ class TestPreparedStatements:
             connection.fetch_prepared("SELECT %s::int AS once", [number])
 
         assert _prepared().count("SELECT $1::int AS once") == 1
+
+    def test_are_few_when_they_are_long(self):
+        """The server keeps a plan of each, which grows with its text."""
+        long = f"SELECT /* {'long ' * 4_000} */"
+        for number in range(60):
+            connection.fetch_prepared(f"{long} {number}", None)
+
+        kept = [len(text) for text in _prepared()]
+        assert 0 < sum(kept) <= MAX_BYTES + len(long) + 1_000
+        assert connection.fetch_prepared(f"{long} 59", None) == [(59,)]
 
     def test_travel_together_and_see_what_those_before_them_wrote(self):
         with connection.cursor() as cursor:
