@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -69,6 +70,17 @@ class Environment:
             raise ValueError("must be true or false")
 
         return self._read(name, default, parse, fallback=False)
+
+    def networks(self, name: str) -> list[str]:
+        """Addresses and networks (CIDR), separated by commas; none without it."""
+
+        def parse(raw: str) -> list[str]:
+            try:
+                return [str(ip_network(item.strip())) for item in raw.split(",") if item.strip()]
+            except ValueError as error:
+                raise ValueError(f"holds something that is no network: {error}") from None
+
+        return self._read(name, [], parse, fallback=[])
 
     def choice(self, name: str, default: str | None, allowed: tuple[str, ...]) -> str:
         """One of the `allowed` words."""

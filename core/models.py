@@ -12,9 +12,11 @@ from core.identity.models import (  # noqa: F401
     ApiKey,
     AuthSession,
     Company,
+    Invitation,
     LoginThrottle,
     Membership,
     Person,
+    Registration,
     Role,
     User,
 )

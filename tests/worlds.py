@@ -12,11 +12,11 @@ from uuid import UUID
 from django.test import Client
 from django.utils import timezone
 
-from core.changes import Rows
+from core.changes import Rows, WriteSpec, insert
 from core.identity import queries
-from core.identity.models import Company, Person, Role, User
+from core.identity.models import Company, Membership, Person, Role, User
 from core.identity.operations.companies import create_company
-from core.identity.operations.members import create_users
+from core.identity.operations.members import create_members
 from core.identity.operations.sessions import open_session, sign_in
 from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import Actor, system_actor
@@ -141,6 +141,15 @@ class World:
         with self.acting():
             return Role.objects.get(name=name)
 
+    def join(self, user_id: UUID, role: str = "sales") -> None:
+        """Make somebody who is known already a member, as if they had accepted an invitation. Needs a transaction or makes
+        one."""
+        with self.acting() as actor:
+            row = {"user": user_id, "role": Role.objects.get(name=role).pk, "is_active": True}
+            insert(
+                WriteSpec(Membership), Rows.of(Membership, [row]), actor=actor, now=timezone.now()
+            ).raise_if_refused()
+
     def api(self, role: str) -> Api:
         """As this member, signed in with the password."""
         return Api(sign_in(email=self.email(role), password=PASSWORD, now=timezone.now()).access)
@@ -179,7 +188,9 @@ def make_world(slug: str) -> World:
                 "role": roles[role],
                 "manager": previous,
             }
-            outcome = create_users(actor=actor, rows=Rows.of(Person, [row]), now=now, passwords={0: PASSWORD})
+            outcome = create_members(
+                actor=actor, rows=Rows.of(Person, [row]), now=now, passwords={0: PASSWORD}
+            )
             world.users[role] = outcome.one
             previous = outcome.one
     return world
@@ -189,9 +200,9 @@ def make_worlds() -> Worlds:
     """`acme` and `globex`, with `both@people.test` selling for the two."""
     worlds = Worlds(make_world("acme"), make_world("globex"))
     both = {"email": "both@people.test", "first_name": "Bo", "last_name": "Th"}
-    for world in (worlds.acme, worlds.globex):
-        with world.acting() as actor:
-            rows = Rows.of(Person, [{**both, "role": Role.objects.get(name="sales").pk}])
-            made = create_users(actor=actor, rows=rows, now=timezone.now(), passwords={0: PASSWORD})
-            world.users["both"] = made.one
+    with worlds.acme.acting() as actor:
+        rows = Rows.of(Person, [{**both, "role": Role.objects.get(name="sales").pk}])
+        made = create_members(actor=actor, rows=rows, now=timezone.now(), passwords={0: PASSWORD})
+    worlds.acme.users["both"] = worlds.globex.users["both"] = made.one
+    worlds.globex.join(made.one)
     return worlds

@@ -210,6 +210,13 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # HTTP -----------------------------------------------------------------------------------------------
 
+# Proxies whose word about the client's address is believed, and the one header they say it in. They must overwrite or add to
+# it; nobody else's counts. Off without the first.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
+TRUSTED_PROXY_HEADER = env.choice(
+    "TRUSTED_PROXY_HEADER", "X-Forwarded-For", ("X-Forwarded-For", "Forwarded")
+)
+
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

@@ -22,13 +22,15 @@ from core.identity.queries import list_actors_of_user
 from core.kernel.errors import DomainError
 from core.kernel.transactions import unit_of_work
 from core.observability import correlation
-from core.rest.views import client_ip
+from core.rest.addresses import client_ip
 from core.tenancy.actors import Actor, Rights
 from core.tenancy.context import Origin, actor_context, system_context
 
 SOURCE = "admin"
 # The key of the session that keeps the slug of the company chosen.
 CHOSEN = "company_slug"
+# Says that this browser has signed in before, so that strangers' wrong passwords do not keep it out.
+DEVICE_COOKIE = "device"
 VISITOR_RIGHTS = Rights(frozenset({"read", "analytics"}), "all")
 CLIENT_ERROR = 400
 
@@ -49,7 +51,13 @@ class BackOfficeBackend(BaseBackend):
         origin = origin_of(request) if request is not None else Origin()
         try:
             with system_context("sign-in", source=SOURCE, origin=origin):
-                return check_credentials(email=username, password=password, now=timezone.now(), source=SOURCE)
+                return check_credentials(
+                    email=username,
+                    password=password,
+                    device=request.COOKIES.get(DEVICE_COOKIE, "") if request is not None else "",
+                    now=timezone.now(),
+                    source=SOURCE,
+                )
         except DomainError as refusal:
             raise PermissionDenied(refusal.detail) from None
 
@@ -82,6 +90,8 @@ class BackOfficeCompanyMiddleware:
             reverse("admin:logout"),
             reverse("admin:password_reset"),
             reverse("admin:password_reset_new"),
+            reverse("admin:invitation"),
+            reverse("admin:registration"),
         ):
             return self.get_response(request)
         actor = find_actor(request)

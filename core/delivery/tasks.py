@@ -8,6 +8,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.delivery.operations.housekeeping import purge_messages
+from core.delivery.operations.invitations import (
+    SEND_INVITATIONS,
+    SEND_REGISTRATIONS,
+    send_invitations,
+    send_registrations,
+)
 from core.delivery.operations.outbox import SEND
 from core.delivery.operations.password_reset import SEND_RESET, send_password_reset
 from core.delivery.operations.sending import LEASE, resume_overdue, send_pending
@@ -25,6 +31,16 @@ def send(run: JobRun) -> datetime | None:
 def send_reset(run: JobRun) -> None:
     if run.payload["user"]:
         send_password_reset(user_id=UUID(run.payload["user"]), key=str(run.id), now=timezone.now())
+
+
+@job_handler(SEND_INVITATIONS, tenancy="platform")
+def invite(run: JobRun) -> None:
+    send_invitations(ids=[UUID(item) for item in run.payload["ids"]], key=str(run.id), now=timezone.now())
+
+
+@job_handler(SEND_REGISTRATIONS, tenancy="platform")
+def confirm_registrations(run: JobRun) -> None:
+    send_registrations(ids=[UUID(item) for item in run.payload["ids"]], key=str(run.id), now=timezone.now())
 
 
 @job_handler("delivery.resume_overdue", tenancy="platform", every=timedelta(minutes=15))

@@ -137,6 +137,11 @@ def transport_for(company_id: UUID | None, kind: str) -> Transport:
     return next(item for item in reversed(tuple(TRANSPORTS)) if item.serves(company_id, kind))
 
 
+def leaves_the_house() -> bool:
+    """Whether mails of the installation are really sent, so that only their recipients read them."""
+    return transport_for(None, "").delivers
+
+
 def suppressed(company_id: UUID | None, kind: str, addresses: Sequence[str]) -> dict[str, str]:
     """Which of the addresses must not be written to, and why."""
     found: dict[str, str] = {}

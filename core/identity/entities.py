@@ -9,7 +9,7 @@ USER = register(
     Entity(
         name="user",
         plural="users",
-        description="The members of the company.",
+        description="The members of the company, and those invited to it.",
         model_label="core.Person",
         facts=(
             fact("email", pii=True, key=True, search="A", required=True),
@@ -19,7 +19,9 @@ USER = register(
             fact("role"),
             fact("manager"),
             fact("is_active"),
-            fact("last_login", read_only=True),
+            fact("last_login", read_only=True, description="The last sign-in to this company."),
+            fact("state", read_only=True),
+            fact("invited_until", read_only=True, description="When an invitation ends; empty for members."),
         ),
         internal=frozenset({"membership_id"}),
         writes=Writes(operations.create_users, operations.update_users, operations.deactivate_users),

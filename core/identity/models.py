@@ -1,4 +1,4 @@
-"""Companies and people. `Company`, `User` and `AuthSession` are not rows of one company; everything else is."""
+"""Companies and people. `Company`, `User`, `AuthSession` and `Registration` are not rows of one company; everything else is."""
 
 from __future__ import annotations
 
@@ -59,6 +59,9 @@ class User(AbstractBaseUser):
     first_name = models.CharField(max_length=150, blank=True, default="")
     last_name = models.CharField(max_length=150, blank=True, default="")
     is_active = models.BooleanField(default=True)
+    # When the person last chose the password by a link mailed to the address. Null: somebody else may know the password,
+    # which therefore opens no further company.
+    proven_at = models.DateTimeField(null=True, editable=False)
     # Runs the installation: may enter any company's back office, and each entry is logged.
     is_platform_staff = models.BooleanField(default=False)
     created_at = models.DateTimeField(editable=False, db_default=Now())
@@ -130,6 +133,10 @@ class Membership(CompanyIsolatedModel):
     role = TenantForeignKey(Role, related_name="memberships")
     manager = TenantForeignKey("self", null=True, blank=True, related_name="reports")
     is_active = models.BooleanField(default=True, db_default=True)
+    # The last sign-in to this company; those to others are none of its business.
+    last_login = models.DateTimeField(null=True, editable=False)
+
+    unlogged_columns = CompanyIsolatedModel.unlogged_columns | {"last_login"}
 
     class Meta(CompanyIsolatedModel.Meta):
         constraints: ClassVar = [
@@ -144,11 +151,86 @@ class Membership(CompanyIsolatedModel):
         return f"{self.user_id} in {self.company_id}"
 
 
-class Person(models.Model):
-    """A member of a company as the rest of the product sees one: a read-only view of user and membership.
+def _digest(**options: Any) -> models.BinaryField[Any, Any]:
+    """The SHA-256 of a token that was mailed."""
+    return models.BinaryField(max_length=32, null=True, editable=False, **options)
 
-    `id` is the user's. A person who is in two companies is a row in each.
+
+class Invitation(CompanyIsolatedModel):
+    """A place in the company, offered to whoever reads the mail of an address. Nothing here says whether the address is
+    known.
+
+    Of a new person the id becomes that of their account, so that it stays the same when they accept.
     """
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        ACCEPTED = "accepted"
+        REVOKED = "revoked"
+
+    email = models.EmailField(max_length=254)
+    first_name = models.CharField(max_length=150, blank=True, default="")
+    last_name = models.CharField(max_length=150, blank=True, default="")
+    role = TenantForeignKey(Role, related_name="+")
+    manager = TenantForeignKey(Membership, null=True, blank=True, related_name="+")
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING, db_default=State.PENDING)
+    expires_at = models.DateTimeField()
+    token_digest = _digest()
+    # Whether the link left by mail. One that only the sandbox shows proves nothing.
+    is_mailed = models.BooleanField(default=False, db_default=False, editable=False)
+    sent_at = models.DateTimeField(null=True, editable=False)
+
+    unlogged_columns = CompanyIsolatedModel.unlogged_columns | {"token_digest", "is_mailed", "sent_at"}
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["company", "email"], condition=models.Q(state="pending"), name="invitation_pending_unique"
+            ),
+            # Looked up before any company is known: random, it tells nothing.
+            models.UniqueConstraint(fields=["token_digest"], name="invitation_token_unique"),
+            models.CheckConstraint(
+                name="invitation_state", condition=models.Q(state__in=["pending", "accepted", "revoked"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Registration(models.Model):
+    """A company that is founded as soon as the reader of an address's mail confirms it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(max_length=254)
+    company_name = models.CharField(max_length=255)
+    # Empty: made from the name.
+    slug = models.CharField(max_length=64, blank=True, default="")
+    first_name = models.CharField(max_length=150, blank=True, default="")
+    last_name = models.CharField(max_length=150, blank=True, default="")
+    token_digest = _digest(unique=True)
+    is_mailed = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["expires_at"], name="registration_expiry")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Person(models.Model):
+    """A member of a company, or somebody invited, as the rest of the product sees one: a read-only view.
+
+    `id` is the user's, or the invitation's. A person who is in two companies is a row in each.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        INACTIVE = "inactive"
+        INVITED = "invited"
 
     id = models.UUIDField(primary_key=True)
     company = CompanyField(on_delete=models.DO_NOTHING)
@@ -160,7 +242,11 @@ class Person(models.Model):
     role = TenantForeignKey(Role, on_delete=models.DO_NOTHING, related_name="+")
     manager = PersonField(null=True, on_delete=models.DO_NOTHING)
     is_active = models.BooleanField(default=True)
+    # Of this company only.
     last_login = models.DateTimeField(null=True)
+    state = models.CharField(max_length=16, choices=State)
+    # When the invitation ends; null for members.
+    invited_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     created_by = PersonField(null=True, on_delete=models.DO_NOTHING)
@@ -234,9 +320,9 @@ class AuthSession(models.Model):
 
 
 class LoginThrottle(models.Model):
-    """Failed sign-ins of one account or one address: the next try counts only after `blocked_until`."""
+    """Failed sign-ins of one account, address or device: the next try counts only after `blocked_until`."""
 
-    # "account:<e-mail>" or "address:<ip or /64>".
+    # "account:<email>", "address:<ip or /64>", "device:<id>" and others of `operations.throttle`.
     key = models.CharField(max_length=300, primary_key=True)
     failures = models.IntegerField(default=0)
     blocked_until = models.DateTimeField(null=True)

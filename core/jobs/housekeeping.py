@@ -8,13 +8,14 @@ from django.db import connection, models
 from django.db.models import Max, OuterRef, Subquery
 
 from core.changes import ddl
-from core.identity.models import AuthSession, LoginThrottle
+from core.identity.models import AuthSession, LoginThrottle, Registration
 from core.jobs.models import Job, Slot
 from core.kernel.transactions import unit_of_work
 
 KEEP_DONE_JOBS = timedelta(days=14)
 KEEP_FAILED_JOBS = timedelta(days=90)
 KEEP_SLOTS = timedelta(days=30)
+KEEP_ENDED_REGISTRATIONS = timedelta(days=7)
 KEEP_ENDED_SESSIONS = timedelta(days=30)
 KEEP_THROTTLES = timedelta(days=1)
 BATCH = 5_000
@@ -35,6 +36,9 @@ def purge_old(*, now: datetime) -> dict[str, int]:
         # A schedule's newest slot stays: from it the next due time is counted.
         "slots": _in_batches(
             Slot.objects.filter(taken_at__lt=now - KEEP_SLOTS, due_at__lt=Subquery(newest.values("last")))
+        ),
+        "registrations": _in_batches(
+            Registration.objects.filter(expires_at__lt=now - KEEP_ENDED_REGISTRATIONS)
         ),
         "sessions": _in_batches(AuthSession.objects.filter(expires_at__lt=now - KEEP_ENDED_SESSIONS)),
         "throttles": _in_batches(

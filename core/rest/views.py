@@ -20,6 +20,7 @@ from core.kernel.errors import Fault, Forbidden, Invalid, TooLarge
 from core.kernel.transactions import retried
 from core.observability import correlation
 from core.rest import idempotency, problems
+from core.rest.addresses import client_ip
 from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
 from core.rest.declarations import Operation, declaration_of
 from core.rest.encoding import CURRENT_VERSION, Exchange, JsonRenderer, encoded, find_version, served_versions
@@ -40,11 +41,6 @@ _NOT_READ = {
     "metadata_class": "OPTIONS is not served; what there is, /metadata/ and the OpenAPI document say.",
     "initial": "override check_permissions, check_throttles or check_input.",
 }
-
-
-def client_ip(request: HttpRequest) -> str | None:
-    """The address the request came from, as the web server or its trusted proxy says."""
-    return request.META.get("REMOTE_ADDR") or None
 
 
 @lru_cache(maxsize=4096)

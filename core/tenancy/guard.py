@@ -1,7 +1,8 @@
 """What the database itself enforces about companies, made anew from the models after every migration.
 
 For each company's table: composite keys `(company_id, id)`, foreign keys `(company_id, x_id)`, forced row-level security
-with two policies (the company in context; the platform role). Idempotent: what is in place already is left alone.
+with two policies (the company in context; the platform role). Sessions, throttles and registrations are the platform
+role's alone. Idempotent: what is in place already is left alone.
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ AS $$ SELECT nullif(current_setting('app.company_id', true), '')::uuid $$;
 """
 
 
+# Tables beside the companies' own that no statement inside a company may read, with what the application role sees of them
+# elsewhere. Django reads its sessions before any company is known.
+PLATFORM_TABLES = {
+    "core_authsession": "false",
+    "core_loginthrottle": "false",
+    "core_registration": "false",
+    "django_session": "(SELECT app_company()) IS NULL",
+}
+
+
 def company_models() -> Iterator[type[models.Model]]:
     """Every concrete, managed model whose rows belong to a company."""
     for model in apps.get_models(include_auto_created=True):
@@ -104,6 +115,8 @@ def secure(cursor: CursorWrapper) -> None:
         "core_user",
         "id IN (SELECT m.user_id FROM core_membership m WHERE m.company_id = (SELECT app_company()))",
     )
+    for table, condition in PLATFORM_TABLES.items():
+        _ensure_policies(cursor, table, condition)
     _grant(cursor)
     _mark_leakproof(cursor)
 

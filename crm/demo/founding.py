@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from core.changes import Rows
 from core.identity import queries
 from core.identity.models import Company, Person, Role, User
-from core.identity.operations import create_company, create_roles, create_users
+from core.identity.operations import create_company, create_members, create_roles
 from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import Actor
 from core.tenancy.context import actor_context, system_context
@@ -95,7 +95,7 @@ def _add_people(admin: Actor, slug: str, password: str, now: datetime) -> None:
             }
             for name, first, last, role, manager in group
         ]
-        outcome = create_users(
+        outcome = create_members(
             actor=admin,
             rows=Rows.of(Person, rows),
             now=now,

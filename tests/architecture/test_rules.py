@@ -76,6 +76,7 @@ MACHINERY = {
     "core/rest/idempotency.py": "the stored answer is transport, written in the transaction of the effect",
     "core/changes": "owns the change log, its consumers and the write statement",
     "core/jobs": "owns the queue of record",
+    "core/backoffice/sessions.py": "Django's sessions, written as Django writes them",
     "core/files/blobs.py": "saves bytes into the file storage; no row is written there",
 }
 

@@ -41,6 +41,8 @@ NO_PAGES = {
     "notifications_read_all": "only takes a form",
     "notification_open": "only takes a form",
     "go_to_record": "leads on to a record's page",
+    "invitation": "looked at by itself, since nobody is signed in there",
+    "registration": "the same page as that of an invitation",
     "email": "looked at as a state of the outbox",
     "job": "looked at in test_jobs.py, in each of its states",
     "job_progress": "a part of the page of a job",

@@ -58,9 +58,7 @@ Contoso,https://contoso.example,Austin,galaxy
 
 def test_sign_in_switch_company_and_sign_out(acme, globex, visitor):
     with globex.acting() as actor:
-        role = Role.objects.get(name="viewer")
-        row = {"email": "sales@acme.test", "first_name": "Sales", "last_name": "Acme", "role": role.pk}
-        create_users(actor=actor, rows=Rows.of(Person, [row]), now=timezone.now()).raise_if_refused()
+        globex.join(acme.users["sales"], "viewer")
         make_account(actor, name="Only in Globex")
     me = visitor()
     page = me.page

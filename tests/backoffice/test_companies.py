@@ -20,9 +20,7 @@ from tests.factories.crm import make_account
 def both(acme, globex):
     """Sales of Acme is a viewer in Globex too."""
     with globex.acting() as actor:
-        role = Role.objects.get(name="viewer")
-        row = {"email": "sales@acme.test", "first_name": "Sales", "last_name": "Acme", "role": role.pk}
-        create_users(actor=actor, rows=Rows.of(Person, [row]), now=timezone.now()).raise_if_refused()
+        globex.join(acme.users["sales"], "viewer")
         make_account(actor, name="Globex customer")
     with acme.acting() as actor:
         make_account(actor, name="Acme customer", owner=acme.users["sales"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,11 @@ from core.entities import Action, entities
 from core.entities.kinds import Kind
 from core.files.operations import create_link
 from core.files.queries import get_file
-from core.identity.models import User
+from core.identity.models import Invitation, Registration, User
 from core.identity.operations.password_reset import make_reset_token
+from core.identity.operations.proof import issue_link
 from core.identity.operations.sessions import open_session
+from core.kernel.transactions import unit_of_work
 from core.rest.schema.fields import example
 from core.rest.schema.views import openapi_document
 from core.tenancy.context import system_context
@@ -241,6 +244,30 @@ def _reset_token(made: Stock) -> str:
     return make_reset_token(user, now=timezone.now())
 
 
+def _invited(made: Stock) -> UUID:
+    """Somebody who has not been sent anything yet."""
+    with made.world.acting():
+        [found] = made.make(entities["user"])
+        Invitation.objects.filter(pk=found).update(sent_at=None)
+    return found
+
+
+def _invitation_token(made: Stock) -> str:
+    found = _invited(made)
+    with system_context("a link for a test"), unit_of_work():
+        return issue_link(Invitation.objects.get(pk=found), is_mailed=True, now=timezone.now())
+
+
+def _registration_token(made: Stock) -> str:
+    with system_context("a link for a test"), unit_of_work():
+        row = Registration.objects.create(
+            email=f"{made.next()}@{made.world.company.slug}.test",
+            company_name=f"{made.marks.text} {made.next()}",
+            expires_at=timezone.now() + timedelta(days=1),
+        )
+        return issue_link(row, is_mailed=True, now=timezone.now())
+
+
 def _notification(made: Stock) -> str:
     """A new one for the admin of the company."""
     with made.world.acting() as actor:
@@ -295,7 +322,15 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
         "body": {"email": f"admin@{made.world.company.slug}.test", "password": PASSWORD}
     },
     "POST /auth/register/": lambda made: {
-        "body": {"company_name": "Newcomer", "email": "ida@newcomer.test", "password": PASSWORD}
+        "body": {"company_name": "Newcomer", "email": "ida@newcomer.test"}
+    },
+    "POST /auth/register/read/": lambda made: {"body": {"token": _registration_token(made)}},
+    "POST /auth/register/confirm/": lambda made: {
+        "body": {"token": _registration_token(made), "password": "another calm harbor at dusk"}
+    },
+    "POST /auth/invitations/read/": lambda made: {"body": {"token": _invitation_token(made)}},
+    "POST /auth/invitations/accept/": lambda made: {
+        "body": {"token": _invitation_token(made), "password": "another calm harbor at dusk"}
     },
     "POST /auth/refresh/": lambda made: {"body": {"refresh": _refresh_token(made)}},
     "POST /auth/logout/": lambda made: {"body": {}},
@@ -336,6 +371,7 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
         "body": {"cells": {"city": f"{made.marks.text} town"}},
     },
     "GET /data-import/jobs/{pk}/preview/": lambda made: {"path": {"pk": _planned_import(made)}},
+    "POST /users/{pk}/resend-invitation/": lambda made: {"path": {"pk": str(_invited(made))}},
     "POST /users/{pk}/set-password/": lambda made: {"body": {"password": "another calm harbor at dusk"}},
     "POST /leads/{pk}/assign/": lambda made: {"body": {"owner": str(made.world.users["manager"])}},
     "POST /leads/{pk}/convert/": lambda made: {

@@ -17,10 +17,11 @@ from django.utils import timezone
 
 from core.access import view
 from core.access.writing import write
-from core.changes import Outcome
+from core.changes import Outcome, Rows
 from core.entities import Entity, Field, entities
 from core.entities.kinds import Kind
-from core.identity.operations import create_api_key
+from core.identity.models import Person, Role
+from core.identity.operations import create_api_key, create_members
 from core.jobs import enqueue
 from core.jobs.models import Job
 from core.kernel.errors import DomainError, Fault
@@ -28,7 +29,7 @@ from core.kernel.ids import uuid7
 from core.kernel.transactions import savepoint
 from core.tenancy.actors import Actor
 from core.tenancy.context import system_context
-from tests.worlds import World
+from tests.worlds import PASSWORD, World
 
 # The places of an entity's records: one that others refer to, one that nothing refers to, one in the recycle bin.
 MAIN, SPARE, BINNED = range(3)
@@ -381,7 +382,22 @@ def _existing(entity: str) -> Callable[[Stock, Actor], list[UUID]]:
     return find
 
 
+def _users(made: Stock, actor: Actor) -> list[UUID]:
+    role = Role.objects.get(name="sales").pk
+    slug = re.sub(r"[^a-z0-9]+", "-", made.marks.text.lower())
+    member = {
+        "email": f"{slug}-member@{made.world.company.slug}.test",
+        "first_name": f"{made.marks.text} member",
+        "role": role,
+    }
+    rows = Rows.of(Person, [member])
+    added = create_members(actor=actor, rows=rows, passwords={0: PASSWORD}, now=timezone.now())
+    return [added.one, *made.make(entities["user"])]
+
+
 MAKERS: dict[str, Callable[[Stock, Actor], list[UUID]]] = {
+    # A member, and somebody invited: a client only invites.
+    "user": _users,
     # Made by a call of its own, which shows the secret.
     "api_key": _api_keys,
     # Made of an uploaded file.

@@ -11,6 +11,7 @@ from django.conf import settings
 from core.changes.facts import record_fact
 from core.delivery.operations.outbox import NewMail, send_mail
 from core.delivery.system_mails import render_mail
+from core.delivery.transports import leaves_the_house
 from core.identity.models import User
 from core.identity.operations import throttle
 from core.identity.operations.password_reset import make_reset_token, reset_password
@@ -70,7 +71,9 @@ def confirm_password_reset(*, token: str, new_password: str, now: datetime, sour
     """
 
     def work() -> None:
-        user = reset_password(token=token, new_password=new_password, now=now, source=source)
+        user = reset_password(
+            token=token, new_password=new_password, now=now, is_mailed=leaves_the_house(), source=source
+        )
         key = f"{user.pk}:{now.isoformat()}"
         _write(user, _sender_for(user), "password_changed", key, "Your password was changed", {}, now)
 
@@ -81,9 +84,12 @@ def confirm_password_reset(*, token: str, new_password: str, now: datetime, sour
 def _sender_for(user: User) -> Actor | None:
     """The company in whose outbox the mail stands, or None for the installation's.
 
-    People who belong to one company alone are under its admins, who may set their password anyway. Nobody in a company may
+    Where a server delivers, links are the installation's: they prove the address, and no company carries them. In the
+    sandbox, people who belong to one company alone are under its admins, who may set their password anyway. Nobody in a company may
     read mails that open more than this company.
     """
+    if leaves_the_house():
+        return None
     companies = list(user.memberships.values_list("company_id", flat=True)[:2])
     return None if user.is_platform_staff or len(companies) != 1 else system_actor(companies[0])
 

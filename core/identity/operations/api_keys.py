@@ -11,6 +11,7 @@ from uuid import UUID
 
 from core.changes import Outcome, Rows, WriteSpec, insert, update
 from core.changes.facts import record_fact
+from core.identity.acting import require_may_act_as
 from core.identity.models import ApiKey, Membership
 from core.identity.operations.guards import Candidate, Verdicts, read_rows, require_manager, rows_of
 from core.identity.queries import hash_of_secret
@@ -127,8 +128,8 @@ def rotate_api_key(
 ) -> NewApiKey:
     """A new key like the old one, which goes on for the time of `overlap`. Needs a transaction.
 
-    The owner stays the same; `expires_at` of the old key is moved forward, never back. Raises: Forbidden, NotFound,
-    Invalid.
+    The owner stays the same, so that somebody else's key is rotated only by who may act for them within its scopes;
+    `expires_at` of the old key is moved forward, never back. Raises: Forbidden, NotFound, Invalid.
     """
     needs_transaction()
     require_manager(actor)
@@ -140,6 +141,7 @@ def rotate_api_key(
         raise NotFound()
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
         raise Invalid(faults=[Fault("id", "revoked", "A key that has ended cannot be rotated.")])
+    require_may_act_as(actor, key.user_id, permissions=key.scopes)
     if faults := _scope_faults(key.scopes, actor.rights.permissions):
         raise Invalid(faults=faults)
     ends_at = min(now + overlap, key.expires_at or now + overlap)

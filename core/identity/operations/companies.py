@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from babel import Locale, UnknownLocaleError
 from django.db import IntegrityError
@@ -18,15 +19,26 @@ from core.changes import Rows, WriteSpec, insert
 from core.changes.facts import record_fact
 from core.entities.codes import CURRENCY_CODES
 from core.entities.kinds import BadValue
-from core.identity.models import Company, Membership, Role, User
+from core.identity.models import Company, Membership, Registration, Role, User
 from core.identity.operations import throttle
 from core.identity.operations.guards import require_manager
+from core.identity.operations.invitations import Joined, invite_admin
 from core.identity.operations.passwords import hash_new_password, read_email
-from core.identity.operations.sessions import SignedInSession, open_session
+from core.identity.operations.proof import (
+    REGISTRATION_LIFETIME,
+    Link,
+    chooses_password,
+    claim_account,
+    digest_of,
+    find_account,
+    link_ended,
+    prove,
+    send_links,
+)
 from core.identity.rights import BUILTIN_ROLES
 from core.kernel.errors import Fault, Invalid, Stale, as_object
 from core.kernel.registry import Registry
-from core.kernel.transactions import needs_transaction, retried
+from core.kernel.transactions import needs_transaction, retried, unit_of_work
 from core.tenancy import context
 from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import company_context, system_context
@@ -45,7 +57,7 @@ MAX_NAME = 255
 class FoundedCompany:
     company: Company
     admin: User
-    # False when the person was known already and keeps their password.
+    # False when the person was known already: they are invited, and admin as soon as they accept.
     admin_is_new: bool
 
 
@@ -59,9 +71,9 @@ def create_company(
     last_name: str = "",
     now: datetime,
 ) -> FoundedCompany:
-    """A company with its built-in roles and its first admin. Needs a transaction.
+    """A company with its built-in roles and its first admin, as the operator of the installation asks for it.
 
-    A known person becomes admin and keeps name and password; a new one without a password cannot sign in yet.
+    A known person is invited and keeps name and password; a new one without a password resets it. Needs a transaction.
     Raises: Invalid.
     """
     needs_transaction()
@@ -70,6 +82,12 @@ def create_company(
         user, is_new = _person(
             read_email(admin_email, "admin_email"), admin_password, first_name, last_name, now
         )
+    _found(company, user.pk if is_new else None, user.email, now)
+    return FoundedCompany(company, user, is_new)
+
+
+def _found(company: Company, admin_id: UUID | None, admin_email: str, now: datetime) -> None:
+    """What every company starts with; without an `admin_id` the address is invited."""
     actor = system_actor(company.pk)
     with company_context(company.pk, actor=actor, source=context.current().source):
         roles = [
@@ -83,27 +101,33 @@ def create_company(
         ]
         made = insert(_ROLES, Rows.of(Role, roles), actor=actor, now=now)
         made.raise_if_refused()
-        member = {"user": user.pk, "role": made.ids[0], "is_active": True}
-        insert(_MEMBERS, Rows.of(Membership, [member]), actor=actor, now=now).raise_if_refused()
+        if admin_id is None:
+            invite_admin(actor, email=admin_email, role_id=made.ids[0], now=now)
+        else:
+            member = {"user": admin_id, "role": made.ids[0], "is_active": True}
+            insert(_MEMBERS, Rows.of(Membership, [member]), actor=actor, now=now).raise_if_refused()
         for starter in COMPANY_STARTERS:
             starter(actor, now)
-    return FoundedCompany(company, user, is_new)
 
 
 def _new_company(name: str, slug: str, now: datetime) -> Company:
-    faults = [*_name_faults(name)]
-    if not _SLUG.fullmatch(slug) or len(slug) > 64:
-        detail = "A slug has up to 64 lower-case letters and digits, with single hyphens inside."
-        faults.append(Fault("slug", "not_a_slug", detail))
-    elif Company.objects.filter(slug=slug).exists():
-        faults.append(_SLUG_TAKEN)
-    if faults:
+    if faults := _founding_faults(name, slug):
         raise Invalid(faults=faults)
     try:
         return Company.objects.create(name=name.strip(), slug=slug, created_at=now, updated_at=now)
     except IntegrityError:
         # Another one took it since.
         raise Invalid(faults=[_SLUG_TAKEN]) from None
+
+
+def _founding_faults(name: str, slug: str) -> list[Fault]:
+    faults = _name_faults(name)
+    if not _SLUG.fullmatch(slug) or len(slug) > 64:
+        detail = "A slug has up to 64 lower-case letters and digits, with single hyphens inside."
+        faults.append(Fault("slug", "not_a_slug", detail))
+    elif Company.objects.filter(slug=slug).exists():
+        faults.append(_SLUG_TAKEN)
+    return faults
 
 
 _SLUG_TAKEN = Fault("slug", "taken", "There is a company with this slug already.")
@@ -144,37 +168,109 @@ def register_company(
     *,
     company_name: str,
     email: str,
-    password: str,
     slug: str = "",
     first_name: str = "",
     last_name: str = "",
     now: datetime,
-) -> SignedInSession:
-    """Found a company from outside and sign its admin in. Commits by itself.
+) -> None:
+    """Have a link mailed by which the reader of the address founds the company; nothing else happens until then.
 
-    Raises: Invalid (`taken` for an e-mail address or slug that is known), TooManyRequests.
+    Known and unknown addresses take the same statements. Commits by itself, so that a try stays counted.
+    Raises: Invalid, TooManyRequests.
     """
     throttle.claim([throttle.of_registration(context.current().origin.ip)], now)
-    login = read_email(email)
+    address = read_email(email)
 
-    def work() -> FoundedCompany:
-        with system_context("founding a company", source="api"):
-            if User.objects.filter(email=login).exists():
-                raise Invalid(
-                    faults=[Fault("email", "taken", "This e-mail address is known already. Sign in.")]
-                )
-            return create_company(
-                name=company_name,
-                slug=slug or _free_slug(company_name),
-                admin_email=login,
-                admin_password=password,
-                first_name=first_name,
-                last_name=last_name,
-                now=now,
-            )
+    def work() -> None:
+        faults = _founding_faults(company_name, slug) if slug else _name_faults(company_name)
+        if faults:
+            raise Invalid(faults=[_as_registered(fault) for fault in faults])
+        made = Registration.objects.create(
+            email=address,
+            company_name=company_name.strip(),
+            slug=slug,
+            first_name=first_name,
+            last_name=last_name,
+            created_at=now,
+            expires_at=now + REGISTRATION_LIFETIME,
+        )
+        send_links("registration", [made.pk], now)
 
-    founded = retried(work)
-    return open_session(founded.admin, now=now, company_slug=founded.company.slug)
+    throttle.claim([throttle.of_registering(address)], now)
+    with system_context("registering a company", source=context.current().source):
+        retried(work)
+
+
+def _as_registered(fault: Fault) -> Fault:
+    return Fault("company_name", fault.code, fault.detail) if fault.path == "name" else fault
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRegistration:
+    """A registration as the reader of its link sees it."""
+
+    email: str
+    company_name: str
+    first_name: str
+    last_name: str
+    # Whether they choose a password; else they sign in with the one they have.
+    chooses_password: bool
+
+
+def find_registration(*, token: str, now: datetime, source: str = "api") -> OpenRegistration:
+    """What the link is for. Raises: Invalid (`token_invalid`)."""
+    with system_context("reading a registration", source=source), unit_of_work():
+        row = _open_registration(token, now)
+        account = find_account(row.email)
+    if account is not None and not account.is_active:
+        raise link_ended()
+    chooses = chooses_password(account, is_mailed=row.is_mailed)
+    return OpenRegistration(row.email, row.company_name, row.first_name, row.last_name, chooses)
+
+
+def _open_registration(token: str, now: datetime, *, lock: bool = False) -> Registration:
+    found = Registration.objects.filter(
+        token_digest=digest_of(token), confirmed_at=None, expires_at__gt=now
+    )
+    row = (found.select_for_update() if lock else found).first()
+    if row is None:
+        raise link_ended()
+    return row
+
+
+def confirm_registration(
+    *,
+    token: str,
+    now: datetime,
+    password: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    signed_in_id: UUID | None = None,
+    source: str = "api",
+) -> Joined:
+    """Found the company of the link with whoever proved the address as its admin. Commits by itself.
+
+    `password`, names and `signed_in_id` are as for `accept_invitation`. Raises: Invalid (`token_invalid`, the password
+    rules, `taken` for a slug), NotSignedIn (`sign_in_needed`, `invalid_credentials`), TooManyRequests, Conflict.
+    """
+    with system_context("reading a registration", source=source), unit_of_work():
+        row = _open_registration(token, now)
+    link = Link(
+        row.email, first_name or row.first_name, last_name or row.last_name, row.is_mailed, user_id=row.pk
+    )
+    proof = prove(link, password=password, signed_in_id=signed_in_id, now=now, source=source)
+
+    def work() -> Joined:
+        with system_context("founding a company", source=source):
+            registration = _open_registration(token, now, lock=True)
+            user = claim_account(proof, now=now)
+            name = registration.company_name
+            company = _new_company(name, registration.slug or _free_slug(name), now)
+            Registration.objects.filter(pk=registration.pk).update(confirmed_at=now)
+        _found(company, user.pk, user.email, now)
+        return Joined(user, company)
+
+    return retried(work)
 
 
 def _free_slug(name: str) -> str:

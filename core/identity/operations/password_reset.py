@@ -47,9 +47,12 @@ def _find_user(token: str, now: datetime) -> User | None:
     return user if user is not None and _Tokens(now).check_token(user, signed) else None
 
 
-def reset_password(*, token: str, new_password: str, now: datetime, source: str = "api") -> User:
+def reset_password(
+    *, token: str, new_password: str, now: datetime, is_mailed: bool = False, source: str = "api"
+) -> User:
     """Set the password of the token's person and end all their sessions. Needs a transaction.
 
+    `is_mailed` says that such tokens leave by mail, so that the password is known to the address's reader alone.
     Two uses at once: the row's lock lets one of them through, for the other the token has ended.
     Raises: Invalid (`token_invalid` at `token`, or the password rules at `new_password`).
     """
@@ -65,7 +68,8 @@ def reset_password(*, token: str, new_password: str, now: datetime, source: str 
                 ]
             )
         user.password = hash_new_password(new_password, user, "new_password")
-        User.objects.filter(pk=user.pk).update(password=user.password)
+        user.proven_at = now if is_mailed else None
+        User.objects.filter(pk=user.pk).update(password=user.password, proven_at=user.proven_at)
         end_sessions_of_person(user.pk, now, "password_reset")
         throttle.forget(throttle.of_account(user.email))
         joined = user.memberships.filter(is_active=True).order_by("created_at", "pk")

@@ -6,7 +6,8 @@ may run inside a larger transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from django.db import models
 
 from core.changes.facts import record_fact
 from core.identity import queries, tokens
-from core.identity.models import AuthSession, Company, User
+from core.identity.devices import make_device_token, read_device
+from core.identity.models import AuthSession, Company, Membership, User
 from core.identity.operations import throttle
 from core.identity.operations.passwords import check_readable, hash_new_password, is_password, read_email
 from core.kernel.errors import Fault, Forbidden, Invalid, NotSignedIn
@@ -37,6 +39,8 @@ class SignedInSession:
     refresh: str
     user: User
     company: Company
+    # Shown at the next sign-in on this device, whose tries are counted apart then. Empty where no password was given.
+    device: str = ""
 
     @property
     def expires_in(self) -> int:
@@ -44,36 +48,38 @@ class SignedInSession:
         return int(tokens.ACCESS_LIFETIME.total_seconds())
 
 
-def check_credentials(*, email: str, password: str, now: datetime, source: str = "api") -> User:
-    """The person with this e-mail and password; remembers the sign-in, forgets the failed tries before it.
+def check_credentials(
+    *, email: str, password: str, now: datetime, device: str = "", source: str = "api"
+) -> User:
+    """The person with this email and password; remembers the sign-in, forgets the failed tries before it.
 
-    Unknown, inactive and wrong answer alike and take alike. Commits by itself. Raises: NotSignedIn
-    (`invalid_credentials`), TooManyRequests, Invalid for what cannot be an e-mail address or a password.
+    `device` is the token of an earlier sign-in: tries of a device that the account knows are counted apart, so that nobody
+    else's keep it out. Unknown, inactive and wrong answer alike and take alike. Commits by itself. Raises: NotSignedIn
+    (`invalid_credentials`), TooManyRequests, Invalid for what cannot be an email address or a password.
     """
     login = read_email(email)
     check_readable(password)
-    account = throttle.of_account(login)
-    address = throttle.of_address(context.current().origin.ip)
-    throttle.claim([account, address], now)
+    device_id = read_device(device, login)
+    tries = (
+        [throttle.of_device(device_id)]
+        if device_id is not None
+        else [throttle.of_account(login), throttle.of_address(context.current().origin.ip)]
+    )
+    throttle.claim(tries, now)
 
     with system_context("sign-in", source=source), unit_of_work():
         user = User.objects.filter(email=login).first()
     is_right, is_outdated = is_password(password, user.password if user else None)
     if user is not None and user.is_active and is_right:
         renewed = make_password(password) if is_outdated else user.password
-        if _remember_sign_in(user, renewed, account, address, now, source):
+        if _remember_sign_in(user, renewed, tries, now, source):
             return user
     _record_failure(user, now, source)
-    raise NotSignedIn("The e-mail address or the password is wrong.", code="invalid_credentials")
+    raise NotSignedIn("The email address or the password is wrong.", code="invalid_credentials")
 
 
 def _remember_sign_in(
-    user: User,
-    password: str,
-    account: throttle.Tries,
-    address: throttle.Tries,
-    now: datetime,
-    source: str,
+    user: User, password: str, tries: Sequence[throttle.Tries], now: datetime, source: str
 ) -> bool:
     def work() -> bool:
         # Whoever changed the password while it was checked has won.
@@ -81,7 +87,7 @@ def _remember_sign_in(
             last_login=now, password=password
         )
         if updated:
-            throttle.settle(account, address)
+            throttle.settle(tries)
         return bool(updated)
 
     with system_context("sign-in", source=source):
@@ -106,13 +112,16 @@ def _record_failure(user: User | None, now: datetime, source: str) -> None:
         )
 
 
-def sign_in(*, email: str, password: str, now: datetime, company_slug: str | None = None) -> SignedInSession:
+def sign_in(
+    *, email: str, password: str, now: datetime, company_slug: str | None = None, device: str = ""
+) -> SignedInSession:
     """Open a session in the named company, or in the one joined first.
 
     Raises: as `check_credentials`, and Forbidden (`not_a_member`) when there is no company to enter.
     """
-    user = check_credentials(email=email, password=password, now=now)
-    return open_session(user, now=now, company_slug=company_slug)
+    user = check_credentials(email=email, password=password, now=now, device=device)
+    session = open_session(user, now=now, company_slug=company_slug)
+    return replace(session, device=make_device_token(user.email))
 
 
 def open_session(user: User, *, now: datetime, company_slug: str | None = None) -> SignedInSession:
@@ -147,9 +156,22 @@ def _open(user: User, actor: Actor, now: datetime, ended: UUID | None) -> Signed
             expires_at=now + tokens.REFRESH_LIFETIME,
         )
         company = Company.objects.get(pk=actor.company_id)
+        _remember_entry(actor, now)
     with actor_context(actor, source="api"):
         record_fact(action="login", entity_type="user", entity_id=user.pk, entity_name=user.email)
     return _pair(session, user, company, now)
+
+
+def _remember_entry(actor: Actor, now: datetime) -> None:
+    """Expects a system context and a transaction."""
+    Membership.objects.filter(pk=actor.membership_id).update(last_login=now)
+
+
+def remember_entry(actor: Actor, *, now: datetime, source: str) -> None:
+    """The person has signed in to this company by another way than a session of the API. Needs a transaction."""
+    needs_transaction()
+    with system_context("remembering a sign-in", source=source):
+        _remember_entry(actor, now)
 
 
 def _pair(session: AuthSession, user: User, company: Company, now: datetime) -> SignedInSession:
@@ -227,11 +249,12 @@ def sign_out(actor: Actor, *, now: datetime) -> None:
     session_id, _ = _session_of(actor)
 
     def work() -> None:
-        _revoke(AuthSession.objects.filter(pk=session_id), "signed_out", now)
-        record_fact(action="logout", entity_type="user", entity_id=actor.user_id)
+        with system_context("signing out", source="api"):
+            _revoke(AuthSession.objects.filter(pk=session_id), "signed_out", now)
+        with actor_context(actor, source="api"):
+            record_fact(action="logout", entity_type="user", entity_id=actor.user_id)
 
-    with actor_context(actor, source="api"):
-        retried(work)
+    retried(work)
 
 
 def _session_of(actor: Actor) -> tuple[UUID, UUID]:
@@ -264,9 +287,9 @@ def change_password(
     check_readable(current_password, "current_password")
     with system_context("changing a password", source=source), unit_of_work():
         user = User.objects.get(pk=person)
-    account = throttle.of_account(user.email)
-    address = throttle.of_address(context.current().origin.ip)
-    throttle.claim([account, address], now)
+    # Who is signed in is no stranger: tries of strangers do not count here.
+    tries = [throttle.of_own_password(user.pk)]
+    throttle.claim(tries, now)
     is_right, _ = is_password(current_password, user.password)
     if not is_right:
         _record_failure(user, now, source)
@@ -279,7 +302,7 @@ def change_password(
         with system_context("changing a password", source=source):
             if not User.objects.filter(pk=user.pk, password=user.password).update(password=hashed):
                 return False
-            throttle.settle(account, address)
+            throttle.settle(tries)
             others = AuthSession.objects.filter(user=user)
             if actor.session_id is not None:
                 others = others.exclude(pk=actor.session_id)
@@ -317,7 +340,8 @@ def end_sessions_of_person(user_id: UUID, now: datetime, reason: str) -> None:
 def end_sessions_of_members(actor: Actor, user_ids: list[UUID], now: datetime, reason: str) -> None:
     """End the sessions that these people have in the actor's company. Needs a transaction."""
     needs_transaction()
-    _revoke(AuthSession.objects.filter(company_id=actor.company_id, user_id__in=user_ids), reason, now)
+    with system_context("ending members' sessions", source=context.current().source):
+        _revoke(AuthSession.objects.filter(company_id=actor.company_id, user_id__in=user_ids), reason, now)
 
 
 def record_refusal(actor: Actor, *, what: str, code: str, origin: Origin) -> None:

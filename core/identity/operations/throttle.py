@@ -1,8 +1,11 @@
-"""Guessing is slow: tries are counted in PostgreSQL before they are judged, per account and per address.
+"""Guessing is slow: tries are counted in PostgreSQL before they are judged, per account, per address and per known device.
 
 A try is claimed first and given back when it was right, so that a hundred tries at once cannot all slip through. After
-the free ones each further try waits twice as long as the one before, up to a quarter of an hour; nobody is locked out
-for good.
+the free ones each further try waits twice as long as the one before, up to a quarter of an hour for an account and a
+minute for an address, which many may share; nobody is locked out for good.
+
+A device that has signed in to an account before (`core.identity.devices`) has a counter of its own, so that whoever
+guesses from elsewhere, or from the same address, does not keep it out.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from core.kernel.errors import TooManyRequests
 from core.kernel.transactions import unit_of_work
@@ -19,8 +23,10 @@ from core.tenancy.postgresql.base import database
 
 FIRST_DELAY_SECONDS = 10
 LONGEST_DELAY_SECONDS = 900
+# Of an address, whose other people wait too.
+LONGEST_ADDRESS_DELAY_SECONDS = 60
 # Failures are forgotten when none came for so long.
-MEMORY = timedelta(hours=24)
+MEMORY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Tries:
 
     key: str
     free: int
+    longest: int = LONGEST_DELAY_SECONDS
 
 
 def of_account(email: str) -> Tries:
@@ -37,11 +44,25 @@ def of_account(email: str) -> Tries:
 
 def of_address(ip: str | None) -> Tries:
     """Many people may share an address; one customer's IPv6 addresses share their first 64 bits."""
-    return Tries(f"address:{_network(ip)}", 100)
+    return Tries(f"address:{_network(ip)}", 100, LONGEST_ADDRESS_DELAY_SECONDS)
+
+
+def of_device(device_id: str) -> Tries:
+    """A device that is known to the account."""
+    return Tries(f"device:{device_id}", 5)
+
+
+def of_own_password(user_id: UUID) -> Tries:
+    """Somebody who is signed in and gives their present password."""
+    return Tries(f"own-password:{user_id}", 5)
 
 
 def of_registration(ip: str | None) -> Tries:
-    return Tries(f"register:{_network(ip)}", 10)
+    return Tries(f"register:{_network(ip)}", 10, LONGEST_ADDRESS_DELAY_SECONDS)
+
+
+def of_registering(email: str) -> Tries:
+    return Tries(f"registering:{email}", 3)
 
 
 def of_reset(email: str) -> Tries:
@@ -49,7 +70,7 @@ def of_reset(email: str) -> Tries:
 
 
 def of_reset_address(ip: str | None) -> Tries:
-    return Tries(f"reset-address:{_network(ip)}", 30)
+    return Tries(f"reset-address:{_network(ip)}", 30, LONGEST_ADDRESS_DELAY_SECONDS)
 
 
 def _network(ip: str | None) -> str:
@@ -109,7 +130,7 @@ def _claimed(item: Tries, now: datetime) -> bool:
         "forgotten": now - MEMORY,
         "free": item.free,
         "first": FIRST_DELAY_SECONDS,
-        "longest": LONGEST_DELAY_SECONDS,
+        "longest": item.longest,
     }
     return bool(database().fetch_prepared(_CLAIM, params))
 
@@ -118,10 +139,11 @@ def _execute(sql: str, key: str) -> list[tuple[datetime | None, ...]]:
     return database().fetch_prepared(sql, [key])
 
 
-def settle(account: Tries, address: Tries) -> None:
-    """The try was right: the account starts afresh, the address gets its try back. Needs a transaction."""
-    _execute(_FORGET, account.key)
-    _execute(_GIVE_BACK, address.key)
+def settle(tries: Sequence[Tries]) -> None:
+    """The try was right: the first of its counters starts afresh, the others get it back. Needs a transaction."""
+    _execute(_FORGET, tries[0].key)
+    for item in tries[1:]:
+        _execute(_GIVE_BACK, item.key)
 
 
 def forget(item: Tries) -> None:

@@ -60,9 +60,8 @@ class Command(BaseCommand):
                 said = "; ".join(f"{fault.path}: {fault.detail}" for fault in error.faults) or error.detail
                 raise CommandError(said, returncode=EXIT_REFUSED) from None
         self.stdout.write(
-            f"Company {founded.company.name} ({founded.company.slug}) is ready; {email} is its admin"
-            + (".\n" if founded.admin_is_new else " and keeps the password they have.\n"),
-            ending="",
+            f"Company {founded.company.name} ({founded.company.slug}) is ready; "
+            + (f"{email} is its admin." if founded.admin_is_new else f"{email} is invited to be its admin.")
         )
 
     def _password(self, variable: str | None) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from core.identity.devices import MAX_LENGTH
 from core.identity.models import Company, User
-from core.identity.operations import MAX_OVERLAP, SignedInSession
+from core.identity.operations import MAX_OVERLAP, OpenInvitation, OpenRegistration, SignedInSession
 from core.identity.queries import Profile
 from core.rest.serializers import StrictSerializer
 from core.tenancy.actors import Actor
@@ -29,15 +30,36 @@ class LoginInput(StrictSerializer):
     email = _text()
     password = _password()
     company = _text(required=False, help_text="Slug of the company to enter; else the one joined first.")
+    device = _text(
+        required=False,
+        max_length=MAX_LENGTH,
+        allow_blank=True,
+        help_text="What an earlier sign-in on this device answered: tries of strangers do not keep it out then.",
+    )
 
 
 class RegisterInput(StrictSerializer):
     company_name = _text()
     slug = _text(required=False, help_text="Made from the name when it is left out.")
     email = _text()
-    password = _password()
     first_name = _text(required=False, max_length=150, allow_blank=True)
     last_name = _text(required=False, max_length=150, allow_blank=True)
+
+
+class LinkInput(StrictSerializer):
+    token = _text(help_text="From the link in the email.")
+
+
+class AcceptInput(LinkInput):
+    password = serializers.CharField(
+        max_length=MAX_PASSWORD,
+        trim_whitespace=False,
+        write_only=True,
+        required=False,
+        help_text="The one to choose where `chooses_password`; else the present one, unless the request is signed in.",
+    )
+    first_name = _text(required=False, max_length=150, allow_blank=True, help_text="Of a new person.")
+    last_name = _text(required=False, max_length=150, allow_blank=True, help_text="Of a new person.")
 
 
 class RefreshInput(StrictSerializer):
@@ -116,6 +138,28 @@ class TokensOutput(serializers.Serializer[Any]):
     expires_in = serializers.IntegerField(help_text="Seconds until the access token ends.")
     user = UserOutput()
     company = CompanyBriefOutput()
+    device = serializers.CharField(
+        required=False, help_text="After a sign-in by password: keep it and send it with the next one."
+    )
+
+
+class InvitationOutput(serializers.Serializer[Any]):
+    email = serializers.EmailField()
+    company = CompanyBriefOutput()
+    role = serializers.CharField()
+    invited_by = serializers.CharField(help_text="Empty when the installation invites.")
+    expires_at = serializers.DateTimeField()
+    chooses_password = serializers.BooleanField(
+        help_text="Whether accepting takes a new password; else the present one, or a request that is signed in."
+    )
+
+
+class RegistrationOutput(serializers.Serializer[Any]):
+    email = serializers.EmailField()
+    company_name = serializers.CharField()
+    chooses_password = serializers.BooleanField(
+        help_text="Whether confirming takes a new password; else the present one, or a request that is signed in."
+    )
 
 
 class MeOutput(serializers.Serializer[Any]):
@@ -170,6 +214,26 @@ def tokens_document(session: SignedInSession) -> dict[str, Any]:
         "expires_in": session.expires_in,
         "user": user_document(session.user),
         "company": _brief(session.company),
+        **({"device": session.device} if session.device else {}),
+    }
+
+
+def invitation_document(invitation: OpenInvitation) -> dict[str, Any]:
+    return {
+        "email": invitation.email,
+        "company": _brief(invitation.company),
+        "role": invitation.role_name,
+        "invited_by": invitation.invited_by,
+        "expires_at": invitation.expires_at,
+        "chooses_password": invitation.chooses_password,
+    }
+
+
+def registration_document(registration: OpenRegistration) -> dict[str, Any]:
+    return {
+        "email": registration.email,
+        "company_name": registration.company_name,
+        "chooses_password": registration.chooses_password,
     }
 
 

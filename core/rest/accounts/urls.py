@@ -7,6 +7,10 @@ from core.rest.accounts import views
 urlpatterns = [
     path("auth/login/", views.LoginView.as_view(), name="auth-login"),
     path("auth/register/", views.RegisterView.as_view(), name="auth-register"),
+    path("auth/register/read/", views.RegistrationView.as_view(), name="auth-register-read"),
+    path("auth/register/confirm/", views.ConfirmRegistrationView.as_view(), name="auth-register-confirm"),
+    path("auth/invitations/read/", views.InvitationView.as_view(), name="auth-invitation-read"),
+    path("auth/invitations/accept/", views.AcceptInvitationView.as_view(), name="auth-invitation-accept"),
     path("auth/refresh/", views.RefreshView.as_view(), name="auth-refresh"),
     path("auth/logout/", views.LogoutView.as_view(), name="auth-logout"),
     path("auth/change-password/", views.ChangePasswordView.as_view(), name="auth-change-password"),

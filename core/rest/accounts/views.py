@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
@@ -16,10 +17,13 @@ from core.identity import operations, queries
 from core.identity.models import ApiKey, Company
 from core.identity.rights import MANAGE_USERS
 from core.rest.accounts.serializers import (
+    AcceptInput,
     ApiKeyInput,
     ChangePasswordInput,
     CompanyInput,
     CompanyOutput,
+    InvitationOutput,
+    LinkInput,
     LoginInput,
     MeOutput,
     NewApiKeyOutput,
@@ -28,18 +32,23 @@ from core.rest.accounts.serializers import (
     ProfileInput,
     RefreshInput,
     RegisterInput,
+    RegistrationOutput,
     RotateInput,
     SetPasswordInput,
     SwitchCompanyInput,
     TokensOutput,
     company_document,
+    invitation_document,
     me_document,
+    registration_document,
     tokens_document,
 )
 from core.rest.accounts.shapes import api_key_input, company_input
+from core.rest.authentication import BearerAuthentication
 from core.rest.schema import documented
 from core.rest.views import MEMBER, ApiView
 from core.rest.viewsets import EntityViewSet, etag_of, read_if_match
+from core.tenancy.context import system_context
 
 
 class _Session(ApiView):
@@ -66,18 +75,82 @@ class LoginView(_Public):
     def post(self, request: Request) -> Response:
         body = LoginInput.read(request.data)
         session = operations.sign_in(
-            email=body["email"], password=body["password"], company_slug=body.get("company"), now=self.now
+            email=body["email"],
+            password=body["password"],
+            company_slug=body.get("company"),
+            device=body.get("device", ""),
+            now=self.now,
         )
         return _unkept(tokens_document(session))
 
 
 class RegisterView(_Public):
-    """Found a company and sign in as its first admin."""
+    """Have a link mailed by which a company is founded. Known and unknown addresses answer alike."""
 
-    @documented(request=RegisterInput, response=TokensOutput, status=201)
+    @documented(request=RegisterInput, status=202, errors=(429,), summary="Ask for a company of your own")
     def post(self, request: Request) -> Response:
-        body = RegisterInput.read(request.data)
-        return _unkept(tokens_document(operations.register_company(**body, now=self.now)), status=201)
+        operations.register_company(**RegisterInput.read(request.data), now=self.now)
+        return Response(status=202)
+
+
+class _ByLink(_Public):
+    """What somebody does who has opened a link that was mailed."""
+
+    def signed_in_id(self, request: Request) -> UUID | None:
+        """Who else the request is signed in as, by a token of their own."""
+        with system_context("sign-in", source="api", origin=self.origin):
+            found = BearerAuthentication().authenticate(request)
+        return found[1].user_id if found else None
+
+    def session(self, joined: operations.Joined) -> Response:
+        session = operations.open_session(
+            joined.user, now=self.now, company_slug=joined.company.slug
+        )
+        return _unkept(tokens_document(session))
+
+
+class RegistrationView(_Public):
+    """What a link of a registration is for."""
+
+    @documented(request=LinkInput, response=RegistrationOutput, secret=True)
+    def post(self, request: Request) -> Response:
+        found = operations.find_registration(token=LinkInput.read(request.data)["token"], now=self.now)
+        return _unkept(registration_document(found))
+
+
+class ConfirmRegistrationView(_ByLink):
+    """Found the company of an emailed link and sign in as its first admin."""
+
+    @documented(
+        request=AcceptInput, response=TokensOutput, errors=(401, 409, 429), summary="Found a company by its link"
+    )
+    def post(self, request: Request) -> Response:
+        body = AcceptInput.read(request.data)
+        joined = operations.confirm_registration(
+            **body, signed_in_id=self.signed_in_id(request), now=self.now
+        )
+        return self.session(joined)
+
+
+class InvitationView(_Public):
+    """What a link of an invitation is for."""
+
+    @documented(request=LinkInput, response=InvitationOutput, secret=True)
+    def post(self, request: Request) -> Response:
+        found = operations.find_invitation(token=LinkInput.read(request.data)["token"], now=self.now)
+        return _unkept(invitation_document(found))
+
+
+class AcceptInvitationView(_ByLink):
+    """Join the company of an emailed invitation and sign in to it."""
+
+    @documented(
+        request=AcceptInput, response=TokensOutput, errors=(401, 409, 429), summary="Accept an invitation"
+    )
+    def post(self, request: Request) -> Response:
+        body = AcceptInput.read(request.data)
+        joined = operations.accept_invitation(**body, signed_in_id=self.signed_in_id(request), now=self.now)
+        return self.session(joined)
 
 
 class RefreshView(_Public):
@@ -187,19 +260,27 @@ class CompanyView(ApiView):
 
 
 class UserViewSet(EntityViewSet):
-    """The members of the company."""
+    """The members of the company, and those invited to it."""
 
     entity_name = "user"
-    action_verbs = {"set_password": "update"}
+    action_verbs = {"set_password": "update", "resend_invitation": "update"}
 
     @documented(request=SetPasswordInput, status=204, secret=True)
     @action(detail=True, methods=["post"], url_path="set-password")
     def set_password(self, request: Request, pk: str) -> Response:
-        """Give a member their first or a new password; their sessions end."""
+        """Give a member who belongs to this company alone a new password; their sessions end."""
         record = self.view.get(pk, self.records().only("pk"), verb="update")
         body = SetPasswordInput.read(request.data)
         operations.set_member_password(self.actor, user_id=record.pk, password=body["password"], now=self.now)
         return Response(status=204)
+
+    @documented(status=202, errors=(429,))
+    @action(detail=True, methods=["post"], url_path="resend-invitation")
+    def resend_invitation(self, request: Request, pk: str) -> Response:
+        """Mail somebody invited a new link; the old one ends."""
+        record = self.view.get(pk, self.records().only("pk"), verb="update")
+        operations.resend_invitation(self.actor, invitation_id=record.pk, now=self.now)
+        return Response(status=202)
 
 
 class ApiKeyViewSet(EntityViewSet):
