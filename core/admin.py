@@ -17,11 +17,12 @@ from django.utils import timezone
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.forms import ActionForm, Control, choice_select, password_input, text_input
 from core.backoffice.guided import guided_page
+from core.backoffice.history import read_history
 from core.backoffice.permissions import permission_control
 from core.backoffice.record_pages import ActionLink
 from core.backoffice.writing import actor_of
 from core.identity.models import ApiKey, Person, Role
-from core.identity.operations import create_api_key, rotate_api_key, set_member_password
+from core.identity.operations import create_api_key, resend_invitation, rotate_api_key, set_member_password
 from core.identity.operations.api_keys import NewApiKey
 from core.identity.rights import MANAGE_SETTINGS, MANAGE_USERS, PERMISSION_WORDS, covers
 from core.kernel.errors import DomainError, Forbidden
@@ -42,28 +43,40 @@ def _manages(request: HttpRequest) -> bool:
 
 @admin.register(Person)
 class PersonAdmin(EntityAdmin):
-    """Members of the company. Removing one makes them inactive: what they did stays theirs."""
+    """Members of the company and people invited. Removing a member makes them inactive: what they did stays theirs."""
 
     section, icon, position = "Setup", "group", 10
-    columns = ("full_name", "email", "role", "manager", "is_active", "last_login")
-    filters = ("role", "manager", "is_active")
-    key_facts = ("email", "role", "manager", "is_active", "last_login")
+    columns = ("full_name", "email", "role", "manager", "state", "last_login")
+    filters = ("role", "manager", "state")
+    key_facts = ("email", "role", "manager", "state", "last_login", "invited_until")
     groups = (("Person", ("email", "first_name", "last_name", "role", "manager", "is_active")),)
     related = ()
-    logged_as = "membership"
-    removal = ("Deactivate", "can no longer sign in to this company. What they did and own stays as it is.")
+    removal = (
+        "Deactivate",
+        "can no longer sign in to this company, and an invitation ends. What they did and own stays as it is.",
+    )
+
+    def history_of(self, request: HttpRequest, record: Any) -> list[Any]:
+        logged_as = "invitation" if record.state == Person.State.INVITED else "membership"
+        return read_history(self.view_of(request), self.logged_id(record), logged_as=logged_as)
 
     def logged_id(self, record: Any) -> UUID:
         return record.membership_id
 
     def extra_urls(self, named: Any) -> list[Any]:
-        return [named("<uuid:record_id>/password/", self.password_view, "set_password")]
+        return [
+            named("<uuid:record_id>/password/", self.password_view, "set_password"),
+            named("<uuid:record_id>/invitation/", self.invitation_view, "resend_invitation"),
+        ]
 
     def record_actions(self, request: HttpRequest, record: Any) -> list[ActionLink]:
         if not self.has_change_permission(request, record):
             return []
         if record.pk == actor_of(request).user_id:
             return [ActionLink("Change password", reverse("admin:own_password"), "password")]
+        if record.state == Person.State.INVITED:
+            url = reverse("admin:core_person_resend_invitation", args=[record.pk])
+            return [ActionLink("Send the invitation again", url, "mail")]
         return [
             ActionLink(
                 "Set password", reverse("admin:core_person_set_password", args=[record.pk]), "password"
@@ -71,7 +84,7 @@ class PersonAdmin(EntityAdmin):
         ]
 
     def password_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
-        """Give a member their first or a new password."""
+        """Give a member who belongs to this company alone a new password."""
         if not self.has_change_permission(request):
             raise Forbidden()
         person = self.get_record(request, str(record_id), "update")
@@ -94,6 +107,27 @@ class PersonAdmin(EntityAdmin):
                     label="New password", strip=False, widget=password_input("new-password")
                 )
             },
+            act=act,
+        )
+
+    def invitation_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        """Mail somebody invited a new link."""
+        if not self.has_change_permission(request):
+            raise Forbidden()
+        person = self.get_record(request, str(record_id), "update")
+
+        def act(filled: dict[str, Any]) -> tuple[str, str]:
+            resend_invitation(actor_of(request), invitation_id=person.pk, now=timezone.now())
+            return self.record_url(person.pk), f"A new invitation is on its way to {person.email}."
+
+        return guided_page(
+            self,
+            request,
+            person,
+            title=f"Invite {person.email} again",
+            submit_label="Send the invitation",
+            lead_in="They get an email with a new link, which works once within seven days. The earlier link ends.",
+            fields={},
             act=act,
         )
 

@@ -213,13 +213,12 @@ AUTH_PASSWORD_VALIDATORS = [
 # Proxies whose word about the client's address is believed, and the one header they say it in. They must overwrite or add to
 # it; nobody else's counts. Off without the first.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
-TRUSTED_PROXY_HEADER = env.choice(
-    "TRUSTED_PROXY_HEADER", "X-Forwarded-For", ("X-Forwarded-For", "Forwarded")
-)
+TRUSTED_PROXY_HEADER = env.choice("TRUSTED_PROXY_HEADER", "X-Forwarded-For", ("X-Forwarded-For", "Forwarded"))
 
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+SESSION_ENGINE = "core.backoffice.sessions"
 SESSION_COOKIE_HTTPONLY = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 

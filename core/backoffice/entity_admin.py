@@ -80,8 +80,6 @@ class EntityAdmin(OperationAdmin):
     related: ClassVar[Sequence[str] | None] = None
     # What removing one is called and does, where it does not go to the recycle bin.
     removal: ClassVar[tuple[str, str]] = ("Delete", "will be gone for good.")
-    # The change log's name of the kind, where it is not the entity's.
-    logged_as: ClassVar[str] = ""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -334,7 +332,7 @@ class EntityAdmin(OperationAdmin):
         return []
 
     def history_of(self, request: HttpRequest, record: Any) -> list[Any]:
-        return read_history(self.view_of(request), self.logged_id(record), logged_as=self.logged_as)
+        return read_history(self.view_of(request), self.logged_id(record))
 
     def logged_id(self, record: Any) -> UUID:
         """The id under which the change log knows the record."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from unfold.forms import AuthenticationForm as UnfoldAuthenticationForm
+
+from core.backoffice.middleware import DEVICE_COOKIE, SOURCE, find_actor
+from core.identity.devices import LIFETIME, make_device_token
+from core.identity.operations import remember_entry
+from core.kernel.transactions import retried
 
 
 class SignInForm(UnfoldAuthenticationForm):
@@ -39,3 +47,20 @@ class SignInForm(UnfoldAuthenticationForm):
 
     def get_invalid_login_error(self) -> ValidationError:
         return ValidationError(self.error_messages["invalid_login"], code="invalid_login")
+
+
+def remember_sign_in(request: HttpRequest, response: HttpResponse) -> None:
+    """Let the browser be known at its next sign-in, and note when the person was last in the company they enter."""
+    user: Any = request.user
+    response.set_cookie(
+        DEVICE_COOKIE,
+        make_device_token(user.email),
+        max_age=LIFETIME,
+        path=reverse("admin:login"),
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    actor = find_actor(request)
+    if actor is not None and actor.membership_id is not None:
+        retried(lambda: remember_entry(actor, now=timezone.now(), source=SOURCE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
@@ -23,13 +24,14 @@ from core.backoffice import (
     emails,
     home,
     jobs,
+    links,
     notifications,
     password_reset,
     passwords,
     recycle_bin,
 )
 from core.backoffice.entity_admin import EntityAdmin
-from core.backoffice.sign_in import SignInForm
+from core.backoffice.sign_in import SignInForm, remember_sign_in
 from core.backoffice.values import list_url, name_of, record_url, shown_for, slim
 from core.backoffice.writing import actor_of
 from core.entities import Entity, entities
@@ -171,6 +173,8 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            remember_sign_in(request, response)
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
 
@@ -188,6 +192,8 @@ class BackOfficeSite(UnfoldAdminSite):
     def get_urls(self) -> list[Any]:
         own = [
             path("password-reset/", self._public_view(password_reset.ask), name="password_reset"),
+            path("invitation/", self._public_view(links.invitation), name="invitation"),
+            path("registration/", self._public_view(links.registration), name="registration"),
             path("password-reset/new/", self._public_view(password_reset.choose), name="password_reset_new"),
             path(
                 "notifications/read-all/",

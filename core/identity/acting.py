@@ -28,8 +28,9 @@ SELECT EXISTS (SELECT FROM team WHERE user_id = %(user)s)"""
 def may_act_as(actor: Actor, user_id: UUID, *, permissions: Iterable[str] | None = None) -> bool:
     """Whether acting as this person gives the actor nothing: neither a permission nor sight of a record that is not theirs.
 
-    In one's own name only a narrowed API key has less than the person. `permissions` narrow what will be done in the person's name (the scopes of a key);
-    without them it is all that their role allows. Needs a transaction, in the actor's company.
+    In one's own name only a narrowed API key has less than the person. `permissions` narrow what will be done in the
+    person's name (the scopes of a key); without them it is all that their role allows. Needs a transaction, in the actor's
+    company.
     """
     is_own = actor.user_id == user_id
     if is_own and actor.api_key_id is None:

@@ -185,7 +185,9 @@ class Invitation(CompanyIsolatedModel):
     class Meta(CompanyIsolatedModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["company", "email"], condition=models.Q(state="pending"), name="invitation_pending_unique"
+                fields=["company", "email"],
+                condition=models.Q(state="pending"),
+                name="invitation_pending_unique",
             ),
             # Looked up before any company is known: random, it tells nothing.
             models.UniqueConstraint(fields=["token_digest"], name="invitation_token_unique"),

@@ -12,12 +12,8 @@ import pytest
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 from redis import Redis
 
-from core.changes import Rows
-from core.identity.models import Person, Role
-from core.identity.operations import create_users
 from crm.models import Account, Deal, Lead, PipelineStage
 from tests.core.jobs.conftest import ROOT, child_environment
 from tests.factories.crm import (

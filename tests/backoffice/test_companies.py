@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.utils import timezone
 
-from core.changes import Rows
 from core.changes.models import ChangeLog
-from core.identity.models import Person, Role, User
-from core.identity.operations import create_users
+from core.identity.models import User
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
 from crm.models import Account

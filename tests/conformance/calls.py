@@ -321,9 +321,7 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "POST /auth/login/": lambda made: {
         "body": {"email": f"admin@{made.world.company.slug}.test", "password": PASSWORD}
     },
-    "POST /auth/register/": lambda made: {
-        "body": {"company_name": "Newcomer", "email": "ida@newcomer.test"}
-    },
+    "POST /auth/register/": lambda made: {"body": {"company_name": "Newcomer", "email": "ida@newcomer.test"}},
     "POST /auth/register/read/": lambda made: {"body": {"token": _registration_token(made)}},
     "POST /auth/register/confirm/": lambda made: {
         "body": {"token": _registration_token(made), "password": "another calm harbor at dusk"}

@@ -32,6 +32,8 @@ OTHER_PAGES = {
     "/admin/password/": "the person's own",
     "/admin/password-reset/": "anyone's, the same answer for known and unknown addresses",
     "/admin/password-reset/new/": "whoever has a signed token",
+    "/admin/invitation/": "whoever has the token of an email",
+    "/admin/registration/": "whoever has the token of an email",
     "/admin/notifications/": "the person's own",
     "/admin/notifications/{notification_id}/": "the person's own; others' and those that never were are not there",
     "/admin/notifications/read-all/": "the person's own",
@@ -55,7 +57,14 @@ OTHER_PAGES = {
     "/admin/(?P{url}.*)$": "nothing: whatever is not there",
 }
 # Open to whoever has not signed in.
-PUBLIC = {"/admin/login/", "/admin/logout/", "/admin/password-reset/", "/admin/password-reset/new/"}
+PUBLIC = {
+    "/admin/login/",
+    "/admin/logout/",
+    "/admin/password-reset/",
+    "/admin/password-reset/new/",
+    "/admin/invitation/",
+    "/admin/registration/",
+}
 OF_A_RECORD = re.compile(r"^/admin/(\w+)/(\w+)/{(?:object_id|record_id)}/(?:[\w-]+/)?$")
 OF_ALL = re.compile(r"^/admin/(\w+)/(\w+)/(?:add/)?$")
 VARYING_HEADERS = ("expires", "last-modified", "set-cookie")

@@ -19,8 +19,7 @@ from tests.conformance.operations import Operation, every_operation, operations
 from tests.conformance.rooms import Call, Rooms
 
 # What tells two companies apart on purpose: operation and slot -> why.
-TOLD_ON_PURPOSE: dict[tuple[str, str], str] = {
-}
+TOLD_ON_PURPOSE: dict[tuple[str, str], str] = {}
 
 
 def told(faults: list[str]) -> list[str]:

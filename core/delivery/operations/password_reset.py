@@ -85,8 +85,8 @@ def _sender_for(user: User) -> Actor | None:
     """The company in whose outbox the mail stands, or None for the installation's.
 
     Where a server delivers, links are the installation's: they prove the address, and no company carries them. In the
-    sandbox, people who belong to one company alone are under its admins, who may set their password anyway. Nobody in a company may
-    read mails that open more than this company.
+    sandbox, people who belong to one company alone are under its admins, who may set their password anyway. Nobody in a company
+    may read mails that open more than this company.
     """
     if leaves_the_house():
         return None

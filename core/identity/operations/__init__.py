@@ -33,9 +33,9 @@ from core.identity.operations.members import (
     create_members,
     create_users,
     deactivate_users,
-    update_own_profile,
     update_users,
 )
+from core.identity.operations.profile import update_own_profile
 from core.identity.operations.roles import create_roles, delete_roles, update_roles
 from core.identity.operations.sessions import (
     SignedInSession,
@@ -79,8 +79,8 @@ __all__ = [
     "record_refusal",
     "refresh",
     "register_company",
-    "resend_invitation",
     "remember_entry",
+    "resend_invitation",
     "revoke_api_keys",
     "rotate_api_key",
     "set_member_password",

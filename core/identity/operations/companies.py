@@ -221,21 +221,16 @@ def find_registration(*, token: str, now: datetime, source: str = "api") -> Open
     """What the link is for. Raises: Invalid (`token_invalid`)."""
     with system_context("reading a registration", source=source), unit_of_work():
         row = _open_registration(token, now)
-        account = find_account(row.email)
-    if account is not None and not account.is_active:
+        account = find_account(row.email) if row else None
+    if row is None or (account is not None and not account.is_active):
         raise link_ended()
     chooses = chooses_password(account, is_mailed=row.is_mailed)
     return OpenRegistration(row.email, row.company_name, row.first_name, row.last_name, chooses)
 
 
-def _open_registration(token: str, now: datetime, *, lock: bool = False) -> Registration:
-    found = Registration.objects.filter(
-        token_digest=digest_of(token), confirmed_at=None, expires_at__gt=now
-    )
-    row = (found.select_for_update() if lock else found).first()
-    if row is None:
-        raise link_ended()
-    return row
+def _open_registration(token: str, now: datetime, *, lock: bool = False) -> Registration | None:
+    found = Registration.objects.filter(token_digest=digest_of(token), confirmed_at=None, expires_at__gt=now)
+    return (found.select_for_update() if lock else found).first()
 
 
 def confirm_registration(
@@ -255,6 +250,8 @@ def confirm_registration(
     """
     with system_context("reading a registration", source=source), unit_of_work():
         row = _open_registration(token, now)
+    if row is None:
+        raise link_ended()
     link = Link(
         row.email, first_name or row.first_name, last_name or row.last_name, row.is_mailed, user_id=row.pk
     )
@@ -263,6 +260,8 @@ def confirm_registration(
     def work() -> Joined:
         with system_context("founding a company", source=source):
             registration = _open_registration(token, now, lock=True)
+            if registration is None:
+                raise link_ended()
             user = claim_account(proof, now=now)
             name = registration.company_name
             company = _new_company(name, registration.slug or _free_slug(name), now)

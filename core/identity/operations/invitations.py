@@ -82,11 +82,8 @@ def resend_invitation(actor: Actor, *, invitation_id: UUID, now: datetime) -> No
     send_links("invitation", [found.pk], now)
 
 
-def _open(token: str, now: datetime, *, lock: bool = False) -> Invitation:
-    """The invitation of a token that still holds. Expects a system context and an open transaction.
-
-    Raises: Invalid (`token_invalid`).
-    """
+def _open(token: str, now: datetime, *, lock: bool = False) -> Invitation | None:
+    """The invitation of a token, if it still holds. Expects a system context and an open transaction."""
     found = Invitation.objects.filter(token_digest=digest_of(token))
     if lock:
         found = found.select_for_update(no_key=True, of=("self",))
@@ -98,7 +95,7 @@ def _open(token: str, now: datetime, *, lock: bool = False) -> Invitation:
         or not row.company.is_active
         or not _may_still_be_given(row)
     ):
-        raise link_ended()
+        return None
     return row
 
 
@@ -121,10 +118,10 @@ def find_invitation(*, token: str, now: datetime, source: str = "api") -> OpenIn
     """What the link is for. Raises: Invalid (`token_invalid`)."""
     with system_context("reading an invitation", source=source), unit_of_work():
         row = _open(token, now)
-        account = find_account(row.email)
-        if account is not None and not account.is_active:
-            raise link_ended()
-        inviter = User.objects.filter(pk=row.created_by_id).first() if row.created_by_id else None
+        account = find_account(row.email) if row else None
+        inviter = User.objects.filter(pk=row.created_by_id).first() if row and row.created_by_id else None
+    if row is None or (account is not None and not account.is_active):
+        raise link_ended()
     return OpenInvitation(
         row.email,
         row.company,
@@ -156,6 +153,8 @@ def accept_invitation(
     """
     with system_context("reading an invitation", source=source), unit_of_work():
         row = _open(token, now)
+    if row is None:
+        raise link_ended()
     link = Link(
         row.email, first_name or row.first_name, last_name or row.last_name, row.is_mailed, user_id=row.pk
     )
@@ -166,6 +165,8 @@ def accept_invitation(
             # First the company, as every change of rights does.
             Company.objects.filter(pk=row.company_id).update(rights_version=F("rights_version") + 1)
             invitation = _open(token, now, lock=True)
+            if invitation is None:
+                raise link_ended()
             user = claim_account(proof, now=now)
         actor = Actor(invitation.company_id, user.pk, zone=invitation.company.timezone)
         with actor_context(actor, source=source):
@@ -180,9 +181,7 @@ def _join(actor: Actor, invitation: Invitation, user: User, now: datetime) -> No
     place = {"role": invitation.role_id, "manager": invitation.manager_id, "is_active": True}
     former = Membership.objects.filter(user_id=user.pk).values_list("pk", flat=True).first()
     if former is None:
-        written = insert(
-            _MEMBERS, Rows.of(Membership, [{"user": user.pk, **place}]), actor=actor, now=now
-        )
+        written = insert(_MEMBERS, Rows.of(Membership, [{"user": user.pk, **place}]), actor=actor, now=now)
     else:
         written = update(_MEMBERS, Rows.of(Membership, [{"id": former, **place}]), actor=actor, now=now)
     written.raise_if_refused()

@@ -21,10 +21,13 @@ def set_member_password(actor: Actor, *, user_id: UUID, password: str, now: date
     """Give a member a password and end their sessions. Needs a transaction.
 
     Only for people who belong to this company alone: anybody else's password opens more than this company. Before the
-    person joins another one they choose a password of their own. Raises: NotFound, Forbidden, Invalid with each password rule that is broken.
+    person joins another one they choose a password of their own.
+    Raises: NotFound, Forbidden, Invalid with each password rule that is broken.
     """
     begin_change_of_rights(actor)
-    member: Membership | None = Membership.objects.select_related("role", "user").filter(user_id=user_id).first()
+    member: Membership | None = (
+        Membership.objects.select_related("role", "user").filter(user_id=user_id).first()
+    )
     if member is None:
         raise NotFound()
     with system_context("setting a member's password", source=current().source):

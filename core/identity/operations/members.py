@@ -7,7 +7,6 @@ manager and whether somebody is active; everything else is the person's (see `in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,15 +15,15 @@ from django.db.models import F
 
 from core.changes import Outcome, Rows, WriteSpec, insert, update
 from core.changes.facts import record_fact
-from core.identity.models import Invitation, Membership, Role, User
+from core.identity.models import Invitation, Membership, User
 from core.identity.operations.guards import Candidate, Verdicts, begin_change_of_rights, read_rows, rows_of
 from core.identity.operations.invitations import INVITATIONS
 from core.identity.operations.passwords import hash_new_password, read_email
 from core.identity.operations.proof import INVITATION_LIFETIME, send_links
 from core.identity.operations.sessions import end_sessions_of_members
-from core.identity.rights import EVERYTHING, is_within
-from core.kernel.errors import Fault, Invalid, NotFound
-from core.kernel.transactions import needs_transaction, savepoint
+from core.identity.operations.team import Member, Team
+from core.kernel.errors import Invalid
+from core.kernel.transactions import savepoint
 from core.tenancy.actors import Actor
 from core.tenancy.context import current, system_context
 
@@ -36,70 +35,13 @@ _BEYOND = ("beyond_own_rights", "This is more than your own role allows.")
 _LAST_ADMIN = "The company's last active admin stays one."
 
 
-@dataclass(slots=True)
-class _Member:
-    """A member as of now, and as it will be after the rows before."""
-
-    membership_id: UUID
-    user_id: UUID
-    role_id: UUID
-    manager_id: UUID | None
-    is_active: bool
-
-
-class _Team:
-    """The company's roles and members while its rights are locked."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-        self.roles: dict[UUID, Role] = {role.pk: role for role in Role.objects.all()}
-        # Whether the person's account lives is beyond the company's power.
-        self.members = {
-            row.user_id: _Member(row.pk, row.user_id, row.role_id, row.manager_id, row.is_active)
-            for row in Membership.objects.select_related("user")
-        }
-        self.emails = set(Membership.objects.values_list("user__email", flat=True))
-        self.invitations: dict[UUID, Invitation] = {
-            row.pk: row for row in Invitation.objects.filter(state=Invitation.State.PENDING)
-        }
-        self.invited_emails = {row.email for row in self.invitations.values()}
-        self.user_by_membership = {item.membership_id: item.user_id for item in self.members.values()}
-        self._living = set(Membership.objects.filter(user__is_active=True).values_list("user_id", flat=True))
-
-    def may_give(self, role_id: UUID) -> bool:
-        role = self.roles[role_id]
-        return is_within(self.actor.rights, role.permissions, role.record_scope)
-
-    def is_admin(self, member: _Member) -> bool:
-        return (
-            member.is_active
-            and member.user_id in self._living
-            and EVERYTHING in self.roles[member.role_id].permissions
-        )
-
-    def has_admin_besides(self, user_id: UUID) -> bool:
-        return any(self.is_admin(item) for item in self.members.values() if item.user_id != user_id)
-
-    def is_below(self, manager_id: UUID, user_id: UUID) -> bool:
-        """Whether the manager reports, over however many steps, to the person."""
-        seen: set[UUID] = set()
-        at: UUID | None = manager_id
-        while at is not None and at not in seen:
-            if at == user_id:
-                return True
-            seen.add(at)
-            above = self.members[at].manager_id
-            at = self.user_by_membership.get(above) if above else None
-        return False
-
-
 def create_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
     """Invite people into the company: each gets a link, and is a member once they accept. Needs a transaction.
 
     Whether an address is known to the installation changes nothing here. Raises: Forbidden.
     """
     begin_change_of_rights(actor)
-    team, candidates = _Team(actor), read_rows(rows)
+    team, candidates = Team(actor), read_rows(rows)
     verdicts = Verdicts(candidates, all_or_none)
     emails = _read_new_people(candidates, team, verdicts)
     for item in candidates:
@@ -132,7 +74,7 @@ def create_members(*, actor: Actor, rows: Rows, passwords: Mapping[int, str], no
     a transaction. Raises: Forbidden.
     """
     begin_change_of_rights(actor)
-    team, candidates = _Team(actor), read_rows(rows)
+    team, candidates = Team(actor), read_rows(rows)
     verdicts = Verdicts(candidates, all_or_none=True)
     emails = _read_new_people(candidates, team, verdicts)
     with system_context("adding people", source=current().source):
@@ -165,7 +107,7 @@ def create_members(*, actor: Actor, rows: Rows, passwords: Mapping[int, str], no
     return verdicts.outcome(written, accepted, {item.ord: item.id for item in accepted})
 
 
-def _read_new_people(candidates: list[Candidate], team: _Team, verdicts: Verdicts) -> dict[int, str]:
+def _read_new_people(candidates: list[Candidate], team: Team, verdicts: Verdicts) -> dict[int, str]:
     """Their addresses, by place; refuses what cannot be, and who is here already."""
     emails: dict[int, str] = {}
     for item in candidates:
@@ -181,7 +123,7 @@ def _read_new_people(candidates: list[Candidate], team: _Team, verdicts: Verdict
 
 
 def _check_addresses(
-    candidates: list[Candidate], emails: Mapping[int, str], team: _Team, verdicts: Verdicts
+    candidates: list[Candidate], emails: Mapping[int, str], team: Team, verdicts: Verdicts
 ) -> None:
     """Refuse addresses that are a member's, are invited, or come twice. Only this company is asked."""
     seen: set[str] = set()
@@ -202,7 +144,7 @@ def _names(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: values.get(name) or "" for name in _NAMES}
 
 
-def _membership_of(team: _Team, user_id: UUID | None) -> UUID | None:
+def _membership_of(team: Team, user_id: UUID | None) -> UUID | None:
     return team.members[user_id].membership_id if user_id else None
 
 
@@ -213,7 +155,7 @@ def _check_names(item: Candidate, verdicts: Verdicts) -> None:
             verdicts.refuse(item, name, "too_long", f"At most {MAX_NAME} characters are allowed.")
 
 
-def _check_role(item: Candidate, team: _Team, verdicts: Verdicts, *, is_needed: bool = False) -> None:
+def _check_role(item: Candidate, team: Team, verdicts: Verdicts, *, is_needed: bool = False) -> None:
     role_id = item.values.get("role_id")
     if role_id is None:
         if is_needed or "role_id" in item.values:
@@ -224,7 +166,7 @@ def _check_role(item: Candidate, team: _Team, verdicts: Verdicts, *, is_needed: 
         verdicts.refuse(item, "role", *_BEYOND)
 
 
-def _check_manager(item: Candidate, team: _Team, verdicts: Verdicts) -> None:
+def _check_manager(item: Candidate, team: Team, verdicts: Verdicts) -> None:
     manager_id = item.values.get("manager_id")
     if manager_id is None:
         return
@@ -243,7 +185,7 @@ def update_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool =
     Raises: Forbidden.
     """
     begin_change_of_rights(actor)
-    return _change(actor, _Team(actor), read_rows(rows), now, all_or_none)
+    return _change(actor, Team(actor), read_rows(rows), now, all_or_none)
 
 
 def deactivate_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
@@ -255,7 +197,7 @@ def deactivate_users(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bo
     candidates = [
         Candidate(item.ord, item.id, item.expected_version, {"is_active": False}) for item in read_rows(rows)
     ]
-    return _change(actor, _Team(actor), candidates, now, all_or_none, is_removal=True)
+    return _change(actor, Team(actor), candidates, now, all_or_none, is_removal=True)
 
 
 class _Undone(Exception):
@@ -264,7 +206,7 @@ class _Undone(Exception):
 
 def _change(
     actor: Actor,
-    team: _Team,
+    team: Team,
     candidates: list[Candidate],
     now: datetime,
     all_or_none: bool,
@@ -353,7 +295,7 @@ def _by_place(written: Mapping[int, tuple[Outcome, int]], accepted: list[Candida
     return made
 
 
-def _check_invited(candidates: list[Candidate], team: _Team, verdicts: Verdicts) -> None:
+def _check_invited(candidates: list[Candidate], team: Team, verdicts: Verdicts) -> None:
     corrected: dict[int, str] = {}
     for item in candidates:
         invitation = team.invitations.get(item.id)
@@ -372,12 +314,12 @@ def _check_invited(candidates: list[Candidate], team: _Team, verdicts: Verdicts)
     _check_addresses(candidates, corrected, team, verdicts)
 
 
-def _is_readdressed(item: Candidate, team: _Team) -> bool:
+def _is_readdressed(item: Candidate, team: Team) -> bool:
     invitation = team.invitations.get(item.id)
     return invitation is not None and item.values.get("email", invitation.email) != invitation.email
 
 
-def _as_invitation(item: Candidate, team: _Team, now: datetime, is_removal: bool) -> Candidate:
+def _as_invitation(item: Candidate, team: Team, now: datetime, is_removal: bool) -> Candidate:
     if is_removal:
         values: dict[str, Any] = {"state": Invitation.State.REVOKED.value}
     else:
@@ -392,7 +334,7 @@ def _as_invitation(item: Candidate, team: _Team, now: datetime, is_removal: bool
     return Candidate(item.ord, item.id, item.expected_version, values)
 
 
-def _as_membership(item: Candidate, team: _Team) -> Candidate:
+def _as_membership(item: Candidate, team: Team) -> Candidate:
     values: dict[str, Any] = {
         name: item.values[name] for name in ("role_id", "is_active") if name in item.values
     }
@@ -403,11 +345,11 @@ def _as_membership(item: Candidate, team: _Team) -> Candidate:
     return Candidate(item.ord, team.members[item.id].membership_id, item.expected_version, values)
 
 
-def _keep_an_admin(item: Candidate, member: _Member, team: _Team, verdicts: Verdicts) -> None:
+def _keep_an_admin(item: Candidate, member: Member, team: Team, verdicts: Verdicts) -> None:
     """Refuse what would leave the company without an admin; else let the following rows see this one's effect."""
     if verdicts.is_refused(item):
         return
-    after = _Member(
+    after = Member(
         member.membership_id,
         member.user_id,
         item.values.get("role_id") or member.role_id,
@@ -472,30 +414,3 @@ def _change_people(
     )
     versions = {place: version + (place in alone) for place, version in outcome.versions.items()}
     return Outcome(outcome.ids, versions, outcome.refused, outcome.unchanged - set(alone))
-
-
-def update_own_profile(actor: Actor, *, changes: Mapping[str, str], now: datetime) -> None:
-    """A person changes their own names. Needs a transaction. Raises: Invalid, NotFound."""
-    needs_transaction()
-    faults = [
-        Fault(name, "unknown_field", "There is no such field.")
-        if name not in ("first_name", "last_name")
-        else Fault(name, "too_long", f"At most {MAX_NAME} characters are allowed.")
-        for name, value in changes.items()
-        if name not in ("first_name", "last_name") or len(value) > MAX_NAME
-    ]
-    if faults:
-        raise Invalid(faults=faults)
-    if not changes:
-        return
-    if actor.user_id is None:
-        raise NotFound()
-    user = User.objects.get(pk=actor.user_id)
-    old = {name: getattr(user, name) for name in changes}
-    User.objects.filter(pk=user.pk).update(**changes)
-    Membership.objects.filter(user_id=user.pk).update(
-        version=F("version") + 1, updated_at=now, updated_by=actor.user_id
-    )
-    record_fact(
-        action="update", entity_type="user", entity_id=user.pk, details={"old": old, "new": dict(changes)}
-    )

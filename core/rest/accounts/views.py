@@ -103,9 +103,7 @@ class _ByLink(_Public):
         return found[1].user_id if found else None
 
     def session(self, joined: operations.Joined) -> Response:
-        session = operations.open_session(
-            joined.user, now=self.now, company_slug=joined.company.slug
-        )
+        session = operations.open_session(joined.user, now=self.now, company_slug=joined.company.slug)
         return _unkept(tokens_document(session))
 
 
@@ -122,7 +120,10 @@ class ConfirmRegistrationView(_ByLink):
     """Found the company of an emailed link and sign in as its first admin."""
 
     @documented(
-        request=AcceptInput, response=TokensOutput, errors=(401, 409, 429), summary="Found a company by its link"
+        request=AcceptInput,
+        response=TokensOutput,
+        errors=(401, 409, 429),
+        summary="Found a company by its link",
     )
     def post(self, request: Request) -> Response:
         body = AcceptInput.read(request.data)

@@ -12,16 +12,19 @@ def sign_in(email: str, password: str) -> int:
 
 
 class TestSetPassword:
-    def test_lets_a_new_member_sign_in(self, acme: World, globex: World) -> None:
+    def test_gives_a_member_of_this_company_alone_a_new_one(self, acme: World, globex: World) -> None:
+        answer = acme.client().post(f"/api/v1/users/{acme.users['sales']}/set-password/", {"password": NEW})
+
+        assert answer.status_code == 204, answer.content
+        assert sign_in(acme.email("sales"), NEW) == 200
+
+    def test_gives_somebody_invited_none(self, acme: World, globex: World) -> None:
         admin = acme.client()
         role = admin.get("/api/v1/roles/?name=sales").json()["results"][0]["id"]
         user = admin.post("/api/v1/users/", {"email": "new@acme.test", "role": role}).json()
+
+        assert admin.post(f"/api/v1/users/{user['id']}/set-password/", {"password": NEW}).status_code == 404
         assert sign_in("new@acme.test", NEW) == 401
-
-        answer = admin.post(f"/api/v1/users/{user['id']}/set-password/", {"password": NEW})
-
-        assert answer.status_code == 204, answer.content
-        assert sign_in("new@acme.test", NEW) == 200
 
     def test_ends_their_sessions(self, acme: World) -> None:
         theirs = acme.client("sales")
@@ -35,9 +38,8 @@ class TestSetPassword:
         assert globex.client().post(path, {"password": NEW}).status_code == 404
 
     def test_is_refused_for_people_of_several_companies(self, acme: World, globex: World) -> None:
+        globex.join(acme.users["sales"])
         admin = globex.client()
-        role = admin.get("/api/v1/roles/?name=sales").json()["results"][0]["id"]
-        admin.post("/api/v1/users/", {"email": "sales@acme.test", "role": role})
 
         answer = admin.post(f"/api/v1/users/{acme.users['sales']}/set-password/", {"password": NEW})
 

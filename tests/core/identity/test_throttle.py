@@ -14,6 +14,7 @@ from core.kernel.errors import NotSignedIn, TooManyRequests
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
 from tests.core.identity.test_sessions import login, race
+from tests.worlds import PASSWORD
 
 
 class TestThrottle:
@@ -104,14 +105,57 @@ class TestThrottle:
         assert passed == 100
         throttle.claim([throttle.of_account("140@x.example"), throttle.of_address("10.0.0.2")], now)
 
-    def test_forgets_after_a_day(self, db):
+    def test_forgets_after_an_hour(self, db):
         tries, now = [throttle.of_account("a@b.example")], timezone.now()
         for _ in range(5):
             throttle.claim(tries, now)
         for _ in range(4):
-            throttle.claim(tries, now + timedelta(days=1, minutes=1))
+            throttle.claim(tries, now + timedelta(hours=1, minutes=1))
         with system_context("test"), unit_of_work():
             assert LoginThrottle.objects.get().failures == 4
+
+    def test_keeps_a_device_that_has_signed_in_before_apart_from_strangers(self, firms):
+        """One attacker behind the same proxy, or at the same account, keeps nobody out who is known."""
+        device = login("sales@acme.test").json()["device"]
+        for number in range(130):
+            login(f"{number}@x.example", "guess")
+        for _ in range(8):
+            login("sales@acme.test", "guess")
+        assert login("sales@acme.test").status_code == 429
+        assert login("both@people.test").status_code == 429
+        assert login("sales@acme.test", device=device).status_code == 200
+        # The other company's people are none of this device's.
+        assert login("sales@globex.test", device=device).status_code == 429
+
+    def test_counts_the_tries_of_a_known_device_too(self, firms):
+        device = login("sales@acme.test").json()["device"]
+        statuses = [login("sales@acme.test", "guess", device=device).status_code for _ in range(7)]
+        assert statuses == [401] * 5 + [429] * 2
+        assert login("sales@acme.test").status_code == 200
+
+    @pytest.mark.parametrize("device", ["", "x", "x" * 300, "a:b:c", "é", chr(0)])
+    def test_knows_no_forged_device(self, firms, device):
+        for _ in range(6):
+            login("sales@acme.test", "guess", device=device)
+        assert login("sales@acme.test", device=device).status_code in (400, 429)
+
+    def test_lets_no_address_wait_longer_than_a_minute(self, db):
+        tries, now = [throttle.of_address("10.0.0.1")], timezone.now()
+        for _ in range(99):
+            throttle.claim(tries, now)
+        for _ in range(10):
+            throttle.claim(tries, now)
+            with pytest.raises(TooManyRequests) as caught:
+                throttle.claim(tries, now)
+            assert caught.value.extra["retry_after"] <= 60
+            now += timedelta(seconds=60)
+
+    def test_lets_somebody_who_is_signed_in_change_their_password_while_strangers_guess(self, firms):
+        api = firms.acme.api("sales")
+        for _ in range(8):
+            login("sales@acme.test", "guess")
+        body = {"current_password": PASSWORD, "new_password": "another calm harbor at dusk"}
+        assert api.post("/auth/change-password/", body).status_code == 204
 
     @pytest.mark.parametrize(
         ("ip", "key"),
