@@ -114,7 +114,7 @@ def _kind(field: Field) -> str:
 
 
 def _notes(field: Field) -> str:
-    said = {
+    facts = {
         "required": field.required and not field.read_only,
         "read only": field.read_only,
         "may be null": field.nullable and not field.read_only,
@@ -124,7 +124,7 @@ def _notes(field: Field) -> str:
         "not filterable": not field.filterable,
         "not sortable": not field.sortable,
     }
-    notes = ", ".join(word for word, holds in said.items() if holds)
+    notes = ", ".join(word for word, holds in facts.items() if holds)
     return "; ".join(part for part in (notes, field.description) if part)
 
 
@@ -148,7 +148,8 @@ def events_page() -> str:
         "Events",
         "The names under which changes are known to workflows, webhooks and the change log.",
         _table(("event", "when"), rows),
-        "## Facts\n\nWhat is recorded without a record changing.\n\n" + _table(("event", "said as"), facts)
+        "## Facts\n\nWhat is recorded without a record changing.\n\n"
+        + _table(("event", "description"), facts)
         if facts
         else "",
     )
@@ -158,9 +159,9 @@ def _facts() -> Iterator[tuple[str, str, str]]:
     for call, name in _calls():
         if name != "record_fact":
             continue
-        said = {word.arg: _text(word.value) for word in call.keywords if word.arg}
-        if said.get("action") and said.get("entity_type"):
-            yield said["entity_type"], said["action"], said.get("description", "")
+        given = {word.arg: _text(word.value) for word in call.keywords if word.arg}
+        if given.get("action") and given.get("entity_type"):
+            yield given["entity_type"], given["action"], given.get("description", "")
 
 
 # --- endpoints -----------------------------------------------------------------------------------------------------
@@ -228,8 +229,8 @@ def _codes(call: ast.Call, name: str) -> Iterator[tuple[str, str]]:
     for code_word, text_word in (("code", "detail"), ("violation_error_code", "violation_error_message")):
         code = _text(words[code_word]) if code_word in words else ""
         if _CODE.match(code):
-            said = _text(words[text_word]) if text_word in words else next(iter(texts), "")
-            yield code, said if " " in said else ""
+            detail = _text(words[text_word]) if text_word in words else next(iter(texts), "")
+            yield code, detail if " " in detail else ""
     if name == "Rule" and len(texts) > 2 and _CODE.match(texts[0]):
         yield texts[0], texts[2]
     elif name.startswith("_") or name in ("Fault", "BadValue", "fault", "refuse", "refused"):
@@ -360,8 +361,13 @@ def _command(name: str, command: BaseCommand) -> str:
         for action in parser._actions
         if action.dest not in common and action.help != argparse.SUPPRESS
     ]
-    said = vars(type(command))
-    about = said.get("help") or said.get("__doc__") or sys.modules[type(command).__module__].__doc__ or ""
+    attributes = vars(type(command))
+    about = (
+        attributes.get("help")
+        or attributes.get("__doc__")
+        or sys.modules[type(command).__module__].__doc__
+        or ""
+    )
     return "\n\n".join(
         part
         for part in (

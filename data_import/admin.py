@@ -309,12 +309,12 @@ class ImportJobAdmin(EntityAdmin):
         is_planned = job.status == JobStatus.STAGED and not _is_confirmed(job)
         is_over = is_planned or job.status in jobs.ENDED or bool(job.error)
         percent = min(100, round(100 * found.done / found.total)) if found.total else 0
-        said = f"{found.phase.capitalize()}: {show_number(found.done)}" + (
+        status_text = f"{found.phase.capitalize()}: {show_number(found.done)}" + (
             f" of {show_number(found.total)} rows" if found.total else " rows"
         )
         if found.phase == "waiting":
-            said = "Waiting for a worker…"
-        return JsonResponse({"percent": percent, "text": said, "is_over": is_over})
+            status_text = "Waiting for a worker…"
+        return JsonResponse({"percent": percent, "text": status_text, "is_over": is_over})
 
     def file_view(self, request: HttpRequest, record_id: UUID) -> HttpResponseBase:
         """The file itself, for those who may read it."""

@@ -117,8 +117,8 @@ def database(parameters: dict[str, Any]) -> dict[str, Any]:
     if DATABASE_STARTUP_TIMEOUTS and parameters:
         options = parameters["OPTIONS"]
         # What DATABASE_URL says comes after, and wins.
-        said = f"{startup_options(process_kind())} {options.get('options', '')}".strip()
-        parameters = {**parameters, "OPTIONS": {**options, "options": said}}
+        options_text = f"{startup_options(process_kind())} {options.get('options', '')}".strip()
+        parameters = {**parameters, "OPTIONS": {**options, "options": options_text}}
     return {
         "ENGINE": "core.tenancy.postgresql",
         "CONN_MAX_AGE": None,

@@ -210,8 +210,8 @@ def _answer_for(mail: Outgoing, answers: Mapping[str, tuple[int, bytes]]) -> tup
 
 
 def _judged(code: int, text: bytes | str) -> TransportError:
-    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    words = f"{code} {said}".strip()
+    reply = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    words = f"{code} {reply}".strip()
     return Deferred(words) if code in TRANSIENT or code < 0 else Refused(words)
 
 

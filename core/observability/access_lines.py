@@ -36,9 +36,9 @@ class AccessLines:
         self._writing = Lock()
         self._writer: Thread | None = None
 
-    def add(self, said: Mapping[str, object]) -> None:
+    def add(self, fields: Mapping[str, object]) -> None:
         """Write a line that says this, as of now. Nobody changes it any more."""
-        self._waiting.append((time.time(), said))
+        self._waiting.append((time.time(), fields))
         if not self._is_any.is_set():
             self._is_any.set()
             if self._writer is None:
@@ -48,9 +48,9 @@ class AccessLines:
         """Write what waits."""
         with self._writing:
             while self._waiting:
-                at, said = self._waiting.popleft()
+                at, fields = self._waiting.popleft()
                 timestamp = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-                _log.info("request", timestamp=timestamp, **said)
+                _log.info("request", timestamp=timestamp, **fields)
 
     def _begin(self) -> None:
         with self._writing:

@@ -13,17 +13,17 @@ HEADER = "X-Correlation-ID"
 # Among the request's `META`, as for all headers of requests: `headers` would be a copy of all of them.
 META_NAME = "HTTP_X_CORRELATION_ID"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_said: ContextVar[Mapping[str, str | None]] = ContextVar("correlation", default=MappingProxyType({}))
+_bound_facts: ContextVar[Mapping[str, str | None]] = ContextVar("correlation", default=MappingProxyType({}))
 
 
 def current_id() -> str:
     """The correlation id of the request or task that is running, or an empty string outside of both."""
-    return _said.get().get("correlation_id") or ""
+    return _bound_facts.get().get("correlation_id") or ""
 
 
-def said() -> Mapping[str, str | None]:
+def bound_facts() -> Mapping[str, str | None]:
     """What each log line of the running request or task says: the correlation id, and who it is once that is known."""
-    return _said.get()
+    return _bound_facts.get()
 
 
 @contextmanager
@@ -34,21 +34,21 @@ def correlation(offered: str | None = None) -> Iterator[str]:
     Log lines of the block carry the id; what `identify` adds to them ends with it.
     """
     correlation_id = offered if offered and _WELL_FORMED.fullmatch(offered) else uuid7_text()
-    token = _said.set({"correlation_id": correlation_id})
+    token = _bound_facts.set({"correlation_id": correlation_id})
     try:
         yield correlation_id
     finally:
-        _said.reset(token)
+        _bound_facts.reset(token)
 
 
 def identify(*, user_id: object = None, company_id: object = None) -> None:
     """Name the person and the company in the log lines of the running request or task, if one runs."""
-    said = _said.get()
-    if not said:
+    present = _bound_facts.get()
+    if not present:
         return
-    _said.set(
+    _bound_facts.set(
         {
-            **said,
+            **present,
             "user_id": None if user_id is None else str(user_id),
             "company_id": None if company_id is None else str(company_id),
         }
@@ -57,4 +57,4 @@ def identify(*, user_id: object = None, company_id: object = None) -> None:
 
 def add_correlation(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Processor of log lines."""
-    return {**_said.get(), **event}
+    return {**_bound_facts.get(), **event}

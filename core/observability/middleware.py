@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from core.observability.access_lines import access_lines
-from core.observability.correlation import HEADER, META_NAME, correlation, said
+from core.observability.correlation import HEADER, META_NAME, bound_facts, correlation
 
 
 class CorrelationIdMiddleware:
@@ -25,7 +25,7 @@ class CorrelationIdMiddleware:
             response[HEADER] = correlation_id
             access_lines.add(
                 {
-                    **said(),
+                    **bound_facts(),
                     "method": request.method,
                     "path": request.path,
                     "status_code": response.status_code,

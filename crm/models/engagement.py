@@ -111,12 +111,12 @@ class Activity(Related):
 
 def _is_only(kind: str) -> models.Q:
     """The participant is of the kind, and nothing says it is another as well."""
-    said = {
+    by_field = {
         name: models.Q(**{f"{name}__isnull": False}) if name != "email" else ~models.Q(email="")
         for name in ParticipantKind.values
     }
     condition = models.Q(kind=kind)
-    for name, given in said.items():
+    for name, given in by_field.items():
         condition &= given if name == kind else ~given
     return condition
 

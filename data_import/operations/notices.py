@@ -49,5 +49,5 @@ def _outcome(counts: Counts) -> str:
         (counts.skipped, "skipped"),
         (counts.invalid + counts.failed, "with errors"),
     ]
-    said = [f"{number:,} {what}" for number, what in parts if number]
-    return (", ".join(said) or "Nothing was written") + "."
+    texts = [f"{number:,} {what}" for number, what in parts if number]
+    return (", ".join(texts) or "Nothing was written") + "."

@@ -266,6 +266,8 @@ def digest_of(actor: Actor, job: ImportJob) -> str:
             [actor.company_id, job.pk],
         )
         count, rows = cursor.fetchone()
-    said = json.loads(to_json(settings_of(job).model_dump(mode="json")))
-    whole = json.dumps([job.file_sha256, job.entity_type, said, job.decisions, count, rows], sort_keys=True)
+    settings = json.loads(to_json(settings_of(job).model_dump(mode="json")))
+    whole = json.dumps(
+        [job.file_sha256, job.entity_type, settings, job.decisions, count, rows], sort_keys=True
+    )
     return hashlib.sha256(whole.encode()).hexdigest()

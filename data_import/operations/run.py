@@ -77,8 +77,8 @@ def run_import(
             return retried(lambda: _finish(actor, job_id, JobStatus.CANCELED, clock()))
         except DomainError as refusal:
             # Python forgets `refusal` when this block ends, which a closure would notice.
-            said: DomainError = refusal
-            return retried(lambda: _refuse(actor, job_id, said, clock()))
+            refused_with: DomainError = refusal
+            return retried(lambda: _refuse(actor, job_id, refused_with, clock()))
 
 
 def _run(actor: Actor, job_id: UUID, report: Report, clock: Callable[[], datetime]) -> Ended:
@@ -146,21 +146,21 @@ def _stage(
         job = ImportJob.objects.get(pk=job_id)
     done = total = 0
 
-    def told(rows: int) -> None:
+    def count_staged(rows: int) -> None:
         nonlocal done
         done += rows
         report("checking", done, 0)
 
-    staging.stage_file(actor, job, prepared, told)
+    staging.stage_file(actor, job, prepared, count_staged)
     if not done:
         raise Invalid("The file has no records.", code="no_records")
 
-    def judged(rows: int) -> None:
+    def count_judged(rows: int) -> None:
         nonlocal done
         done += rows
         report("judging", done, total)
 
-    def settle() -> None:
+    def end_staging() -> None:
         staging.lock_job(actor, job)
         now = ImportJob.objects.get(pk=job_id)
         if now.status == JobStatus.VALIDATING:
@@ -168,11 +168,11 @@ def _stage(
             _go_on(actor, job_id, clock())
             note_counts(actor, job_id, clock(), status=JobStatus.STAGED, plan_digest=digest)
 
-    retried(settle)
+    retried(end_staging)
     if job.is_dry_run:
         with unit_of_work():
             total, done = ImportJob.objects.get(pk=job_id).total_count, 0
-        dry_run.judge_all(actor, job, prepared.plan, clock(), judged)
+        dry_run.judge_all(actor, job, prepared.plan, clock(), count_judged)
 
         def redigest() -> None:
             again = ImportJob.objects.get(pk=job_id)
@@ -186,12 +186,12 @@ def _commit(
 ) -> Ended:
     done = 0
 
-    def told(rows: int) -> None:
+    def count_committed(rows: int) -> None:
         nonlocal done
         done += rows
         report("importing", done, job.total_count)
 
-    commit.commit_all(actor, job, prepared.plan, clock, told)
+    commit.commit_all(actor, job, prepared.plan, clock, count_committed)
     return retried(lambda: _finish(actor, job.pk, None, clock()))
 
 

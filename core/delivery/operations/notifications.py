@@ -59,7 +59,9 @@ def notify(
             for person, email, first, last, channels in cursor.fetchall()
         ]
     shown = [person for person, _, _, channels in people if IN_APP in channels]
-    told = set(_insert(actor, kind, key, shown, title, body, entity_type, entity_id, now) if shown else ())
+    notified = set(
+        _insert(actor, kind, key, shown, title, body, entity_type, entity_id, now) if shown else ()
+    )
     url = f"{settings.PUBLIC_URL}/admin/records/{entity_type}/{entity_id}/" if entity_id else ""
     text, html = render_mail("notification", {"title": title, "body": body, "url": url})
     mails = {
@@ -78,7 +80,7 @@ def notify(
         if EMAIL in channels
     }
     send_many(actor=actor, mails=list(mails.values()), now=now)
-    return len(told | set(mails))
+    return len(notified | set(mails))
 
 
 def _insert(

@@ -84,16 +84,16 @@ def _hand_over(attempt: Attempt, send: Send, clock: Callable[[], datetime]) -> N
     try:
         send(attempt.mail)
     except Refused as refusal:
-        said = str(refusal)
-        retried(lambda: close(attempt, State.FAILED, said, now=clock()))
+        reason = str(refusal)
+        retried(lambda: close(attempt, State.FAILED, reason, now=clock()))
     except Deferred as delay:
-        said = str(delay)
-        retried(lambda: postpone(attempt, said, now=clock()))
+        reason = str(delay)
+        retried(lambda: postpone(attempt, reason, now=clock()))
     except Exception as error:
         # A mail that cannot even be built must not keep the others from leaving.
         _log.exception("mail could not be sent", email=str(attempt.mail.id), kind=attempt.mail.kind)
-        said = f"{type(error).__name__}: {error}"
-        retried(lambda: postpone(attempt, said, now=clock()))
+        reason = f"{type(error).__name__}: {error}"
+        retried(lambda: postpone(attempt, reason, now=clock()))
     else:
         fault("mail.accepted")
         state = State.SENT if attempt.transport.delivers else State.SANDBOXED

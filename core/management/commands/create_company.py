@@ -57,8 +57,8 @@ class Command(BaseCommand):
                     )
                 )
             except Invalid as error:
-                said = "; ".join(f"{fault.path}: {fault.detail}" for fault in error.faults) or error.detail
-                raise CommandError(said, returncode=EXIT_REFUSED) from None
+                reasons = "; ".join(f"{fault.path}: {fault.detail}" for fault in error.faults) or error.detail
+                raise CommandError(reasons, returncode=EXIT_REFUSED) from None
         self.stdout.write(
             f"Company {founded.company.name} ({founded.company.slug}) is ready; "
             + (f"{email} is its admin." if founded.admin_is_new else f"{email} is invited to be its admin.")

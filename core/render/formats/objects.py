@@ -38,11 +38,11 @@ def write_json(rendering: Rendering) -> None:
             "columns": [_column(item) for item in table.columns],
         }
         rendering.write((b"," if place else b"") + dumped(facts)[:-1] + b',"rows":[')
-        before, said = rendering.row_count, len(rendering.notices)
+        before, notices_before = rendering.row_count, len(rendering.notices)
         _flush(rendering, _rows(rendering, table), b",", b"")
         summary = {
             "row_count": rendering.row_count - before,
-            "is_complete": len(rendering.notices) == said,
+            "is_complete": len(rendering.notices) == notices_before,
         }
         rendering.write(b"]," + dumped(summary)[1:])
     charts = [vega_lite(part, locale=document.locale) for part in document.parts if isinstance(part, Chart)]
@@ -128,12 +128,12 @@ def _value(column: Column, zone: tzinfo) -> Callable[[Any], Any]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    said = {"name": column.name, "label": column.label, "type": column.type.value}
+    described = {"name": column.name, "label": column.label, "type": column.type.value}
     if column.currency:
-        said["currency"] = column.currency
+        described["currency"] = column.currency
     if column.currency_column:
-        said["currency_column"] = column.currency_column
-    return said
+        described["currency_column"] = column.currency_column
+    return described
 
 
 def _facts(document: Document) -> dict[str, Any]:

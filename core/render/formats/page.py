@@ -107,13 +107,13 @@ def _table(rendering: Rendering, table: Table) -> Iterator[str]:
     caption = f'<caption dir="auto">{name}</caption>' if table.title else ""
     yield f'<section class="part" aria-label="{name}">\n<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
     yield f"<table>{caption}<thead><tr>{''.join(map(_heading, table.columns))}</tr></thead>\n<tbody>\n"
-    said, before = len(rendering.notices), rendering.row_count
+    notices_before, before = len(rendering.notices), rendering.row_count
     yield from _rows(rendering, table)
     yield "</tbody></table></div>\n"
-    if rendering.row_count == before and len(rendering.notices) == said:
+    if rendering.row_count == before and len(rendering.notices) == notices_before:
         yield '<p class="empty">No rows.</p>\n'
     # Shown above the table, where it is read: the order is turned by style.
-    yield from map(_notice, rendering.notices[said:])
+    yield from map(_notice, rendering.notices[notices_before:])
     yield "</section>\n"
 
 

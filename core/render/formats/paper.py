@@ -136,7 +136,7 @@ def _printed(rendering: Rendering, table: Table) -> _Printed:
     limited = replace(table, limit=min(most, table.limit) if table.limit is not None else most)
     shows = [readable(column, table.columns, rendering.document) for column in table.columns]
     printed = _Printed(table)
-    said = len(rendering.notices)
+    notices_before = len(rendering.notices)
     for row in rendering.rows(limited):
         cells, role = _unpacked(row)
         printed.rows.append(
@@ -146,7 +146,7 @@ def _printed(rendering: Rendering, table: Table) -> _Printed:
             ]
         )
         printed.roles.append(role)
-    printed.notices = rendering.notices[said:]
+    printed.notices = rendering.notices[notices_before:]
     return printed
 
 

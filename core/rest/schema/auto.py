@@ -148,8 +148,8 @@ class _Entry:
     def _query_parameters(self) -> list[Schema]:
         declared = self.operation
         found: list[Schema] = []
-        for name, said in declared.query.items():
-            schema = said() if callable(said) else said
+        for name, declaration in declared.query.items():
+            schema = declaration() if callable(declaration) else declaration
             kept = {key: value for key, value in schema.items() if key != "description"}
             parameter: Schema = {"name": name, "in": "query", "schema": self.components.inline(kept)}
             if "description" in schema:
@@ -177,41 +177,41 @@ class _Entry:
 
     # --- bodies ---------------------------------------------------------------------------------------------------------
 
-    def _content(self, said: Shape, mode: JsonSchemaMode) -> Schema:
-        if isinstance(said, Content):
-            return body(self.components.inline(dict(said.schema)), said.media_type)
-        return body(self._schema(said, mode))
+    def _content(self, declaration: Shape, mode: JsonSchemaMode) -> Schema:
+        if isinstance(declaration, Content):
+            return body(self.components.inline(dict(declaration.schema)), declaration.media_type)
+        return body(self._schema(declaration, mode))
 
-    def _schema(self, said: Shape, mode: JsonSchemaMode) -> Schema:
-        if isinstance(said, EntityShape):
-            return shape(self.components, said)
-        if isinstance(said, ActionShape):
-            return action_shape(self.components, said)
-        if isinstance(said, type) and issubclass(said, BaseModel):
-            return self.components.model(said, mode)
-        if isinstance(said, Mapping):
-            return self.components.inline(dict(said))
-        if isinstance(said, type) and issubclass(said, Serializer):
+    def _schema(self, declaration: Shape, mode: JsonSchemaMode) -> Schema:
+        if isinstance(declaration, EntityShape):
+            return shape(self.components, declaration)
+        if isinstance(declaration, ActionShape):
+            return action_shape(self.components, declaration)
+        if isinstance(declaration, type) and issubclass(declaration, BaseModel):
+            return self.components.model(declaration, mode)
+        if isinstance(declaration, Mapping):
+            return self.components.inline(dict(declaration))
+        if isinstance(declaration, type) and issubclass(declaration, Serializer):
             add = self.components.add
-            return add(said.__name__, serializer_schema(said(), mode, add))
-        if isinstance(said, FunctionType):
-            return self.components.inline(dict(said()))
-        raise TypeError(f"{self.verb} {self.path}: {said!r} is no shape")
+            return add(declaration.__name__, serializer_schema(declaration(), mode, add))
+        if isinstance(declaration, FunctionType):
+            return self.components.inline(dict(declaration()))
+        raise TypeError(f"{self.verb} {self.path}: {declaration!r} is no shape")
 
     def _responses(self) -> dict[int, Schema]:
         declared = self.operation
         answers = {
-            status: self._answer(status, said)
-            for status, said in {declared.status: declared.response, **declared.also}.items()
+            status: self._answer(status, declaration)
+            for status, declaration in {declared.status: declared.response, **declared.also}.items()
         }
         return {status: self.components.problem(status) for status in self._problems()} | answers
 
-    def _answer(self, status: int, said: Shape) -> Schema:
+    def _answer(self, status: int, declaration: Shape) -> Schema:
         answer: Schema = {"description": _DESCRIPTIONS.get(status, "Done.")}
-        if said is not None:
-            answer |= self._content(said, "serialization")
+        if declaration is not None:
+            answer |= self._content(declaration, "serialization")
         headers: Schema = {}
-        if isinstance(said, EntityShape) and not said.suffix:
+        if isinstance(declaration, EntityShape) and not declaration.suffix:
             headers |= ETAG
             if status == 201:
                 headers |= LOCATION

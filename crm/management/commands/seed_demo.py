@@ -71,8 +71,8 @@ class Command(BaseCommand):
                     report=lambda done, total: progress.update(bar, completed=done, total=total or 1),
                 )
             except DomainError as error:
-                said = " ".join(fault.detail for fault in error.faults) or error.detail
-                raise CommandError(said, returncode=_EXIT_REFUSED) from None
+                reasons = " ".join(fault.detail for fault in error.faults) or error.detail
+                raise CommandError(reasons, returncode=_EXIT_REFUSED) from None
         if not seeded.is_new and not seeded.sittings:
             self.stdout.write(
                 f"The company {company} is there already, with all its history; it stays as it is."

@@ -95,8 +95,8 @@ class Command(BaseCommand):
                     ended = self._carry_out(actor, job_id, options, report)
                 self._tell(actor, job_id, ended, options)
         except DomainError as refusal:
-            said = "; ".join(f"{fault.path}: {fault.detail}" for fault in refusal.faults)
-            raise CommandError(said or refusal.detail, returncode=EXIT_UNUSABLE) from None
+            reasons = "; ".join(f"{fault.path}: {fault.detail}" for fault in refusal.faults)
+            raise CommandError(reasons or refusal.detail, returncode=EXIT_UNUSABLE) from None
 
     # --- who and what -----------------------------------------------------------------------------------------------
 
@@ -275,8 +275,8 @@ class Command(BaseCommand):
         elif not unusable:
             self._print(summary)
         if unusable:
-            said = "; ".join(f"{fault.path}: {fault.detail}" for fault in ended.faults) or ended.error
-            raise CommandError(said, returncode=EXIT_UNUSABLE)
+            reasons = "; ".join(f"{fault.path}: {fault.detail}" for fault in ended.faults) or ended.error
+            raise CommandError(reasons, returncode=EXIT_UNUSABLE)
         bad = ended.counts.invalid + ended.counts.failed
         if (bad or ended.error or ended.status == JobStatus.CANCELED) and not options["allow_errors"]:
             raise SystemExit(EXIT_ROWS_FAILED)
