@@ -24,7 +24,7 @@ from core.kernel.transactions import needs_transaction
 from core.observability.correlation import current_id
 from core.tenancy import context
 from core.tenancy.actors import Actor, system_actor
-from workflow.definitions import next_cron_time, read_definition, zone_of
+from workflow.definitions import Definition, next_cron_time, read_definition, zone_of
 from workflow.execution import ADVANCE, NETWORK_ATTEMPTS, enqueue_runs
 from workflow.models import (
     OPEN_RUNS,
@@ -80,7 +80,7 @@ def check_workflow(values: Mapping[str, Any]) -> None:
     is_own = run_as == actor.user_id
     if changes_it and not is_own and not actor.is_system and not actor.rights.can(MANAGE_USERS):
         faults.append(Fault("run_as", "not_editable", "Only an administrator changes what runs as others."))
-    person = find_actor(run_as, actor.company_id) if run_as else system_actor(actor.company_id)
+    person = runner(actor, run_as)
     if person is None:
         faults.append(Fault("run_as", "does_not_exist", "There is no such active member."))
         raise refused_input(faults=faults)
@@ -144,39 +144,60 @@ def delete_workflows(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bo
 
 
 def _publish(actor: Actor, outcome: Outcome, now: datetime) -> None:
-    """Make the version of each written workflow whose document is another one than its current version's."""
+    """Make the version of each written workflow whose document is another one than its current version's.
+
+    A fixed number of statements for any number of workflows that run as the actor.
+    """
     changed = [key for place, key in outcome.ids.items() if place not in outcome.unchanged]
     if not changed:
         return
     workflows = list(Workflow.objects.filter(pk__in=changed))
     current = {
-        version.workflow_id: version
+        (version.workflow_id, version.number): version
         for version in WorkflowVersion.objects.filter(
-            workflow_id__in=changed, number__in=[item.current_version for item in workflows]
+            workflow_id__in=changed, number__in={item.current_version for item in workflows}
         )
-        if version.number
-        == next(item.current_version for item in workflows if item.pk == version.workflow_id)
     }
-    numbered = []
+    people: dict[UUID | None, Actor | None] = {}
+    renewed: list[tuple[Workflow, WorkflowVersion, Definition]] = []
     for workflow in workflows:
-        before = current.get(workflow.pk)
-        same = before is not None and (before.triggers, before.actions, before.entity_type) == (
-            workflow.triggers,
-            workflow.actions,
-            workflow.entity_type or before.entity_type,
-        )
-        if not same:
-            number = _make_version(actor, workflow, now)
-            numbered.append({"id": workflow.pk, **number})
-        _arm(workflow, actor, now)
-    if numbered:
+        if not _is_same(workflow, current.get((workflow.pk, workflow.current_version))):
+            if workflow.run_as_id not in people:
+                people[workflow.run_as_id] = runner(actor, workflow.run_as_id)
+            person = people[workflow.run_as_id] or system_actor(actor.company_id)
+            renewed.append(_next_version(actor, person, workflow, now))
+    if renewed:
+        _write_versions(actor, renewed, now)
+        numbered = [
+            {"id": workflow.pk, "current_version": version.number, "entity_type": version.entity_type}
+            for workflow, version, _ in renewed
+        ]
         update(_SPEC, Rows.of(Workflow, numbered), actor=actor, now=now).raise_if_refused()
+    _arm({workflow.pk: workflow for workflow in workflows}, actor, now)
 
 
-def _make_version(actor: Actor, workflow: Workflow, now: datetime) -> dict[str, Any]:
-    person = find_actor(workflow.run_as_id, actor.company_id) if workflow.run_as_id else None
+def runner(actor: Actor, run_as: UUID | None) -> Actor | None:
+    """In whose name a workflow runs, with all the rights that they have; None for who is no active member any more."""
+    if run_as is None:
+        return system_actor(actor.company_id)
+    if run_as == actor.user_id and actor.api_key_id is None:
+        return actor
+    return find_actor(run_as, actor.company_id)
+
+
+def _is_same(workflow: Workflow, version: WorkflowVersion | None) -> bool:
+    return version is not None and (version.triggers, version.actions, version.entity_type) == (
+        workflow.triggers,
+        workflow.actions,
+        workflow.entity_type or version.entity_type,
+    )
+
+
+def _next_version(
+    actor: Actor, person: Actor, workflow: Workflow, now: datetime
+) -> tuple[Workflow, WorkflowVersion, Definition]:
     found = read_definition(
-        actor=person or system_actor(actor.company_id),
+        actor=person,
         workflow_type=workflow.workflow_type,
         entity_type=workflow.entity_type,
         triggers=workflow.triggers,
@@ -184,7 +205,8 @@ def _make_version(actor: Actor, workflow: Workflow, now: datetime) -> dict[str, 
     )
     if found.faults:
         raise Invalid(faults=found.faults)
-    made = WorkflowVersion.objects.create(
+    version = WorkflowVersion(
+        id=uuid7(),
         company_id=actor.company_id,
         workflow_id=workflow.pk,
         number=workflow.current_version + 1,
@@ -194,17 +216,28 @@ def _make_version(actor: Actor, workflow: Workflow, now: datetime) -> dict[str, 
         created_at=now,
         created_by_id=actor.user_id,
     )
-    WorkflowTrigger.objects.filter(workflow_id=workflow.pk, is_current=True).update(
-        is_current=False, next_due_at=None
-    )
+    return workflow, version, found
+
+
+def _write_versions(
+    actor: Actor, renewed: Sequence[tuple[Workflow, WorkflowVersion, Definition]], now: datetime
+) -> None:
+    WorkflowVersion.objects.bulk_create([version for _, version, _ in renewed])
+    WorkflowTrigger.objects.filter(
+        workflow_id__in=[workflow.pk for workflow, _, _ in renewed], is_current=True
+    ).update(is_current=False, next_due_at=None)
     shared = {"company_id": actor.company_id, "created_at": now, "created_by_id": actor.user_id}
     WorkflowTrigger.objects.bulk_create(
-        [_trigger_row(workflow, made, trigger, place, shared) for place, trigger in enumerate(found.triggers)]
+        [
+            _trigger_row(workflow, version, trigger, place, shared)
+            for workflow, version, found in renewed
+            for place, trigger in enumerate(found.triggers)
+        ]
     )
     rows: list[WorkflowAction] = []
-    _action_rows(found.actions, made, None, "", shared, rows)
+    for _, version, found in renewed:
+        _action_rows(found.actions, version, None, "", shared, rows)
     WorkflowAction.objects.bulk_create(rows)
-    return {"current_version": made.number, "entity_type": found.entity_type}
 
 
 def _trigger_row(
@@ -268,12 +301,14 @@ def _action_rows(
             _action_rows(action.inside(name), version, row.pk, name, shared, rows)
 
 
-def _arm(workflow: Workflow, actor: Actor, now: datetime) -> None:
-    """When the schedules of a workflow are due next; never while it is not active."""
-    on = workflow.status == WorkflowStatus.ACTIVE and workflow.is_active
-    for trigger in WorkflowTrigger.objects.filter(workflow_id=workflow.pk, is_current=True).exclude(
+def _arm(workflows: Mapping[UUID, Workflow], actor: Actor, now: datetime) -> None:
+    """When the schedules of workflows are due next; never while they are not active."""
+    rows = WorkflowTrigger.objects.filter(workflow_id__in=list(workflows), is_current=True).exclude(
         kind=WorkflowTrigger.Kind.EVENT
-    ):
+    )
+    for trigger in rows:
+        workflow = workflows[trigger.workflow_id]
+        on = workflow.status == WorkflowStatus.ACTIVE and workflow.is_active
         due = next_due(trigger, actor, now) if on and trigger.is_active else None
         if due is None or trigger.next_due_at is None:
             WorkflowTrigger.objects.filter(pk=trigger.pk).update(next_due_at=due)

@@ -34,6 +34,8 @@ from tests.conformance.operations import Operation
 from tests.conformance.rooms import Call
 from tests.factories.records import BINNED, MAIN, MAKERS, SPARE, Stock
 from tests.worlds import PASSWORD
+from workflow.models import WorkflowRun
+from workflow.operations import version_of
 
 
 class NoControl(AssertionError):
@@ -309,6 +311,26 @@ def _seal(made: Stock) -> dict[str, Any]:
         return {"path": {"seal_id": str(seal.pk)}, "query": {"log": str(log_ids_of(seal)[0])}}
 
 
+def _workflow(made: Stock) -> dict[str, str]:
+    return {"pk": str(made.record("workflow"))}
+
+
+def _workflow_run(made: Stock, status: str = "waiting") -> str:
+    """A run of the main workflow on the main lead."""
+    with made.world.acting() as actor:
+        workflow = view("workflow", actor).get(made.record("workflow"))
+        run = WorkflowRun.objects.create(
+            company_id=actor.company_id,
+            workflow_id=workflow.pk,
+            of_version_id=version_of(workflow).pk,
+            event_key=f"{made.marks.text} {made.next()}",
+            entity_type="lead",
+            record_id=made.record("lead"),
+            status=status,
+        )
+        return str(run.pk)
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /audit/seals/{seal_id}/proof/": _seal,
     "GET /audit/logs/by-entity/": lambda made: {"query": _logged_record(made)},
@@ -353,6 +375,21 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /metadata/entities/{name}/": lambda made: {"path": {"name": "role"}},
     "GET /metadata/entities/{name}/fields/": lambda made: {"path": {"name": "role"}},
     "GET /monitoring/health/": lambda made: {"query": {"live": "1"}},
+    "GET /workflow-runs/{run_id}/": lambda made: {"path": {"run_id": _workflow_run(made)}},
+    "POST /workflow-runs/{run_id}/cancel/": lambda made: {"path": {"run_id": _workflow_run(made)}},
+    "POST /workflow-runs/{run_id}/retry/": lambda made: {"path": {"run_id": _workflow_run(made, "failed")}},
+    "POST /workflows/{pk}/execute/": lambda made: {
+        "path": _workflow(made),
+        "body": {"record_ids": [str(made.record("lead"))], "dry_run": True},
+    },
+    "POST /workflows/{pk}/test/": lambda made: {"path": _workflow(made), "body": {"days": 1, "limit": 5}},
+    "GET /workflows/{pk}/runs/": lambda made: {"path": _workflow(made)},
+    "GET /workflows/{pk}/stats/": lambda made: {"path": _workflow(made)},
+    "GET /workflows/{pk}/webhook-secret/": lambda made: {"path": _workflow(made)},
+    "GET /workflows/{pk}/why-not/": lambda made: {
+        "path": _workflow(made),
+        "query": {"record": str(made.record("lead"))},
+    },
     "GET /jobs/{job_id}/": lambda made: {"path": {"job_id": str(made.record("job"))}},
     "POST /jobs/{job_id}/cancel/": lambda made: {"path": {"job_id": str(made.record("job"))}},
     "POST /jobs/{job_id}/retry/": lambda made: {"path": {"job_id": str(made.record("job", SPARE))}},

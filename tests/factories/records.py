@@ -149,6 +149,8 @@ LIKELY: dict[tuple[str, str], Any] = {
     ("import_template", "validation_rules"): [],
     ("import_template", "required_fields"): [],
     ("workflow", "entity_type"): "lead",
+    # Whoever makes it: only an administrator may name somebody else.
+    ("workflow", "run_as"): None,
     ("workflow", "triggers"): [{"event_type": "lead.created"}],
     ("workflow", "actions"): [{"action_type": "add_tag", "payload": {"tag": "seen"}}],
 }

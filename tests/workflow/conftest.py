@@ -11,6 +11,7 @@ from django.utils import timezone
 from core.changes import stream
 from core.jobs.models import Job
 from core.jobs.running import run_job
+from core.kernel.transactions import unit_of_work
 from core.tenancy.context import system_context
 from tests.worlds import World, make_world
 
@@ -30,7 +31,7 @@ def globex(acme: World) -> World:
 
 
 def due_jobs(now: Any) -> list[Any]:
-    with system_context("what is due"):
+    with system_context("what is due"), unit_of_work():
         return list(
             Job.objects.filter(state="open", kind__startswith="workflow.", due_at__lte=now)
             .order_by("due_at", "created_at")
