@@ -21,7 +21,7 @@ JOIN core_user u ON u.id = m.user_id
 LEFT JOIN core_membership boss ON boss.id = m.manager_id AND boss.company_id = m.company_id
 UNION ALL
 SELECT i.id, i.company_id, i.id, i.email, i.first_name, i.last_name,
-  btrim(i.first_name || ' ' || i.last_name),
+  coalesce(nullif(btrim(i.first_name || ' ' || i.last_name), ''), i.email),
   i.role_id, boss.user_id, false, NULL,
   i.created_at, i.updated_at, i.created_by_id, i.updated_by_id, i.version,
   'invited'::varchar(16), i.expires_at

@@ -60,7 +60,7 @@ class TestAttacks:
         assert login(victim, company="globex").status_code == 403
         # What Globex still has is an invitation, which says nothing more than before.
         seen = firms.globex.api("admin").get(f"/users/{user['id']}/").json()
-        assert (seen["state"], seen["last_login"], seen["full_name"]) == ("invited", None, "")
+        assert (seen["state"], seen["last_login"], seen["full_name"]) == ("invited", None, victim)
 
     def test_a_password_that_an_admin_has_set_goes_when_the_person_joins_another_company(self, firms):
         user = firms.globex.users["sales"]
@@ -85,7 +85,10 @@ class TestAttacks:
                 answer = invite(firms.globex, email)
             asked.append(len(queries))
             body = answer.json()
-            told.append({name: value for name, value in body.items() if name not in ("id", "email")})
+            assert body["full_name"] == email
+            told.append(
+                {name: value for name, value in body.items() if name not in ("id", "email", "full_name")}
+            )
             for when in ("created_at", "updated_at", "invited_until"):
                 told[-1].pop(when)
             assert body["id"] != str(firms.acme.users["sales"])
