@@ -111,3 +111,4 @@ class TestHeaders:
         policy = office(acme).get("/admin/")["Content-Security-Policy"]
         assert policy.startswith("default-src 'self';")
         assert "http" not in policy
+        assert "script-src 'self' 'unsafe-eval';" in policy
