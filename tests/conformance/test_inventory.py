@@ -28,6 +28,7 @@ from core.tenancy.guard import PLATFORM_TABLES
 from core.tenancy.models import CompanyIsolatedModel
 from tests.conformance.operations import API, Operation, every_operation, lists, operations, served
 from tests.conformance.rooms import Rooms
+from tests.owning import owning
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {app.label for app in apps.get_app_configs() if Path(app.path).parent == ROOT}
@@ -331,7 +332,7 @@ class TestThisVeryInventory:
             system_context("a fault for a moment"),
             transaction.atomic(),
         ):
-            with connection.cursor() as cursor:
+            with owning(), connection.cursor() as cursor:
                 cursor.execute("ALTER TABLE core_role NO FORCE ROW LEVEL SECURITY")
             with pytest.raises(AssertionError):
                 TestTables().test_of_companies_are_under_forced_row_level_security(rooms)

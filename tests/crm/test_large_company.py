@@ -21,6 +21,7 @@ from core.tenancy.context import system_context
 from core.tenancy.postgresql.base import DatabaseWrapper
 from crm import operations
 from crm.models import PipelineStage
+from tests.owning import owning
 from tests.worlds import PASSWORD, World, make_world
 
 FEW, MANY = 300, 6_000
@@ -115,8 +116,7 @@ def companies(django_db_setup: None, django_db_blocker: Any) -> Iterator[tuple[V
         small, large = make_world("small"), make_world("large")
         fill(small, FEW)
         fill(large, MANY)
-        with system_context("statistics for a test"), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL ROLE NONE")
+        with system_context("statistics for a test"), owning(), connection.cursor() as cursor:
             cursor.execute("ANALYZE crm_lead, crm_deal")
         yield visit(small), visit(large)
         transaction.set_rollback(True)

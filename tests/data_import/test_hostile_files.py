@@ -110,7 +110,11 @@ def work() -> Callable[[], None]:
             cursor.execute("SELECT id FROM core_job WHERE kind = 'import.run' AND state = 'open'")
             ids = [job_id for (job_id,) in cursor.fetchall()]
         for job_id in ids:
-            assert run_job(job_id)
+            # A file that cannot be used makes a failed job, with its reason.
+            run_job(job_id)
+        with system_context("finding jobs for a test"), connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM core_job WHERE id = ANY(%s) AND state = 'open'", [ids])
+            assert cursor.fetchone() == (0,)
 
     return done
 

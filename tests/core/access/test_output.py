@@ -15,6 +15,7 @@ from django.db import connection
 from core.access import view
 from core.entities import Entity, entities
 from tests.factories.records import Marks, Stock, stock
+from tests.owning import owning
 from tests.worlds import World
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +86,7 @@ def test_cuts_the_zeros_behind_a_second(stocked: Stock, fraction: str, written: 
     with stocked.world.acting() as actor:
         seen = view(entities["contact"], actor)
         record_id = stocked.record("contact")
-        with connection.cursor() as cursor:
+        with owning(), connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE crm_contact SET created_at = %s WHERE id = %s",
                 [f"2026-01-02T03:04:05{fraction}+02:00", record_id],

@@ -9,7 +9,6 @@ import threading
 from datetime import timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -21,6 +20,7 @@ from core.identity.models import Company, Role
 from core.kernel.transactions import unit_of_work
 from core.tenancy.context import company_context, current, system_context
 from tests.core.jobs.conftest import ROOT, child_environment, make_company
+from tests.owning import owner_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,8 +120,8 @@ class TestReading:
         """The early transaction has the lower number and the lower log id, and commits after the consumer ran."""
         seen = Seen()
         add(seen)
-        settings = connection.settings_dict
-        with psycopg.connect(dbname=settings["NAME"], host=settings["HOST"], user=settings["USER"]) as early:
+        with owner_connection() as early:
+            early.execute("BEGIN")
             early.execute(
                 "INSERT INTO core_role (id, company_id, name, permissions) VALUES (uuidv7(), %s, 'early', '{}')",
                 [company.id],
@@ -129,7 +129,7 @@ class TestReading:
             late = role(company, "late")
             stream.run_consumer("test")
             assert seen == [], "what is newer than a running transaction waits"
-            early.commit()
+            early.execute("COMMIT")
         stream.run_consumer("test")
         assert len(seen) == 2
         assert seen[1].entity_id == late
@@ -137,13 +137,13 @@ class TestReading:
     def test_forgets_what_was_rolled_back(self, company, add):
         seen = Seen()
         add(seen)
-        settings = connection.settings_dict
-        with psycopg.connect(dbname=settings["NAME"], host=settings["HOST"], user=settings["USER"]) as other:
+        with owner_connection() as other:
+            other.execute("BEGIN")
             other.execute(
                 "INSERT INTO core_role (id, company_id, name, permissions) VALUES (uuidv7(), %s, 'never', '{}')",
                 [company.id],
             )
-            other.rollback()
+            other.execute("ROLLBACK")
         role(company, "kept")
         stream.run_consumer("test")
         assert len(seen) == 1
