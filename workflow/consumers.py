@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils import timezone
 
 from core.changes.stream import Batch, consumer
-from workflow.starting import start_on
+from workflow.operations.starting import start_on
 
 
 @consumer("workflow.triggers", from_now=True)

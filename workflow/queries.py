@@ -20,7 +20,6 @@ from core.identity.rights import MANAGE_USERS
 from core.kernel.errors import DomainError, NotFound
 from core.tenancy.actors import Actor, system_actor
 from workflow.definitions import Definition, read_definition
-from workflow.execution import related_records
 from workflow.matching import NOT_COMPILED, NOT_MET, NOT_VISIBLE, RUN_AS_GONE, Verdict, arm, judge
 from workflow.models import (
     RunStatus,
@@ -30,10 +29,10 @@ from workflow.models import (
     WorkflowTrigger,
 )
 from workflow.operations import engine_is_on
+from workflow.operations.starting import event_key
 from workflow.registries import ACTION_TYPES, ActionType
 from workflow.schemas import ActionDocument
-from workflow.starting import event_key
-from workflow.steps import Step, refusal_of
+from workflow.steps import Step, refusal_of, related_records
 
 MAX_TESTED = 10_000
 MAX_TEST_DAYS = 90

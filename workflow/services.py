@@ -24,10 +24,10 @@ from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import actor_context
 from workflow.definitions import Setting, compile_for
 from workflow.event_types import find_event_type
-from workflow.execution import SOURCE
 from workflow.matching import Armed, armed_triggers
 from workflow.models import WorkflowRun
 from workflow.operations import NewRun, engine_is_on, start_runs
+from workflow.operations.execution import SOURCE
 from workflow.records import add_details, load, tree_of
 from workflow.registries import ACTION_TYPES, ActionType
 from workflow.schemas import read_part

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from datetime import time as day_time
 from typing import Any
 from uuid import UUID
 
@@ -191,3 +192,33 @@ def refusal_of(error: DomainError) -> tuple[str, str]:
     """Code and text of a refusal, with its faults."""
     faults = [f"{fault.path}: {fault.detail}" if fault.path else fault.detail for fault in error.faults]
     return error.code, " ".join([error.detail, *faults])[:2_000]
+
+
+def wait_until(step: Step, payload: Mapping[str, Any], now: datetime) -> datetime:
+    """When a wait is over at the latest. Raises: DomainError for a date that is none, NoRecord."""
+    if payload.get("event"):
+        return now + timedelta(hours=int(payload["timeout_hours"]))
+    if payload.get("until"):
+        text = str(step.fill({"until": payload["until"]})["until"] or "")
+        try:
+            if len(text) == 10:
+                midnight = datetime.combine(date.fromisoformat(text), day_time(), zone_of(step.actor))
+                return midnight
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise DomainError(f"{text[:40]!r} is no date to wait for.", code="not_a_date") from None
+        return found if found.tzinfo else found.replace(tzinfo=zone_of(step.actor))
+    return now + timedelta(**{unit: int(payload.get(unit) or 0) for unit in ("days", "hours", "minutes")})
+
+
+def related_records(step: Step, payload: Mapping[str, Any]) -> list[UUID]:
+    """The records a loop goes through, the oldest first."""
+    source = view(payload["entity"], step.actor)
+    relation = source.access.ask(payload["relation"])
+    records = source.records().filter(**{relation.column: step.record})
+    if payload.get("conditions"):
+        condition = compile_for(
+            step.actor, entities[payload["entity"]], payload["conditions"], old_values=False, in_memory=False
+        )
+        records = records.filter(condition.to_q(now=step.now))
+    return list(records.order_by("pk").values_list("pk", flat=True)[: int(payload.get("limit") or 100)])

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from core.jobs import JobRun, job_handler
 from core.kernel.transactions import unit_of_work
-from workflow.due import DUE, hand_on_due, start_due
-from workflow.execution import ADVANCE, advance, fail_open_runs
+from workflow.operations.due import DUE, hand_on_due, start_due
+from workflow.operations.execution import ADVANCE, advance, fail_open_runs
 
 
 def _on_failed(run: JobRun, reason: str) -> None:

@@ -88,7 +88,8 @@ def pages() -> dict[str, str]:
     }
     found = {}
     for name in addresses():
-        if name in NO_PAGES:
+        # The tests' own app has no records in the company that is furnished as a user's is.
+        if name in NO_PAGES or name.startswith("seams_"):
             continue
         kind = name.rpartition("_")[0]
         while kind and kind not in admins:

@@ -310,14 +310,14 @@ def update_company(
     needs_transaction()
     require_manager(actor)
     company = Company.objects.select_for_update(no_key=True).get(pk=actor.company_id)
-    if expected_version is not None and expected_version != company.version:
-        raise Stale()
     wanted = {**changes}
     if "settings" in wanted:
         wanted["settings"] = _merged_settings(company.settings, wanted["settings"])
     faults = [fault for name, value in wanted.items() for fault in _company_faults(name, value)]
     if faults:
         raise Invalid(faults=faults)
+    if expected_version is not None and expected_version != company.version:
+        raise Stale()
     changed = {name: value for name, value in wanted.items() if getattr(company, name) != value}
     if changed:
         before = {name: getattr(company, name) for name in changed}

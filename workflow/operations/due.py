@@ -20,7 +20,8 @@ from core.tenancy.actors import Actor
 from workflow.definitions import compile_for, zone_of
 from workflow.matching import Armed, arm
 from workflow.models import WorkflowStatus, WorkflowTrigger
-from workflow.operations import NewRun, engine_is_on, next_due, start_runs
+from workflow.operations.runs import NewRun, engine_is_on, start_runs
+from workflow.operations.workflows import next_due
 
 DUE = "workflow.due"
 # Records that one slot starts runs for.

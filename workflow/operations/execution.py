@@ -12,8 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from datetime import time as day_time
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +21,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from core.access import view
 from core.changes.facts import record_fact
-from core.entities import entities
 from core.identity.queries import find_actor
 from core.jobs import JobCanceled, JobRun, LeaseLost, enqueue
 from core.jobs.operations import backoff
@@ -33,7 +30,6 @@ from core.kernel.faultpoints import declare, fault
 from core.kernel.transactions import RETRIED_STATES, savepoint, sql_state
 from core.tenancy.actors import Actor, system_actor
 from core.tenancy.context import Origin, actor_context
-from workflow.definitions import compile_for, zone_of
 from workflow.event_types import find_event_type
 from workflow.models import (
     OPEN_RUNS,
@@ -45,7 +41,7 @@ from workflow.models import (
     WorkflowRun,
 )
 from workflow.registries import ACTION_TYPES, ActionType
-from workflow.steps import NoRecord, Step, refusal_of
+from workflow.steps import NoRecord, Step, refusal_of, related_records, wait_until
 
 declare("workflow.step_begins", "workflow.step_done", "workflow.step_committed", "workflow.called")
 
@@ -436,36 +432,6 @@ class _Walk:
         event = find_event_type(awaited) if awaited else None
         self.pause(now, until_at, awaited=event.name if event else "")
         return True
-
-
-def wait_until(step: Step, payload: Mapping[str, Any], now: datetime) -> datetime:
-    """When a wait is over at the latest. Raises: DomainError for a date that is none, NoRecord."""
-    if payload.get("event"):
-        return now + timedelta(hours=int(payload["timeout_hours"]))
-    if payload.get("until"):
-        text = str(step.fill({"until": payload["until"]})["until"] or "")
-        try:
-            if len(text) == 10:
-                midnight = datetime.combine(date.fromisoformat(text), day_time(), zone_of(step.actor))
-                return midnight
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            raise DomainError(f"{text[:40]!r} is no date to wait for.", code="not_a_date") from None
-        return found if found.tzinfo else found.replace(tzinfo=zone_of(step.actor))
-    return now + timedelta(**{unit: int(payload.get(unit) or 0) for unit in ("days", "hours", "minutes")})
-
-
-def related_records(step: Step, payload: Mapping[str, Any]) -> list[UUID]:
-    """The records a loop goes through, the oldest first."""
-    source = view(payload["entity"], step.actor)
-    relation = source.access.ask(payload["relation"])
-    records = source.records().filter(**{relation.column: step.record})
-    if payload.get("conditions"):
-        condition = compile_for(
-            step.actor, entities[payload["entity"]], payload["conditions"], old_values=False, in_memory=False
-        )
-        records = records.filter(condition.to_q(now=step.now))
-    return list(records.order_by("pk").values_list("pk", flat=True)[: int(payload.get("limit") or 100)])
 
 
 __all__ = ["ADVANCE", "NoRecord", "advance", "enqueue_runs", "fail_open_runs"]

@@ -13,10 +13,10 @@ from django.db.models import Count
 from core.changes.causes import MAX_DEPTH
 from core.changes.events import Change
 from workflow.event_types import event_document
-from workflow.execution import ORIGIN, SOURCE
 from workflow.matching import Armed, Verdict, armed_triggers, judge
 from workflow.models import RunStatus, StepStatus, Workflow, WorkflowActionRun, WorkflowRun
-from workflow.operations import NewRun, engine_is_on, enqueue_chains, start_runs
+from workflow.operations.execution import ORIGIN, SOURCE
+from workflow.operations.runs import NewRun, engine_is_on, enqueue_chains, start_runs
 
 # Runs of one workflow on one record in an hour; more is a circle that no other guard has seen.
 RUNS_PER_RECORD = 30
