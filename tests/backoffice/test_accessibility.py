@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
 from core.backoffice.entity_admin import EntityAdmin
+from core.changes import stream
 from core.delivery.models import OutgoingEmail
 from core.identity.models import User
 from core.identity.operations import create_api_key
@@ -149,10 +150,18 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     post("tags", name="key", color="#b45309")
     post("activity-participants", activity=str(activity.pk), contact=str(furnished["contact"].pk))
     post("data-import/templates", name="Accounts", entity_type="account", field_mapping={"Company": ["name"]})
+    post("audit/policies", name="Deletions", rules=[{"condition": "action == 'delete'", "alert": True}])
+    post(
+        "workflows",
+        name="Thank them",
+        triggers=[{"event_type": "deal.won"}],
+        actions=[{"action_type": "add_note", "payload": {"body": "Say thank you."}}],
+    )
     assert client.post(f"/api/v1/deals/{won.pk}/win/").status_code == 200
     gone = post("accounts", name="Gone tomorrow")
     assert client.delete(f"/api/v1/accounts/{gone['id']}/").status_code == 204
     assert client.post("/api/v1/auth/password-reset/", {"email": "manager@acme.test"}).status_code == 202
+    stream.run_consumer("audit.policies")
     with system_context("test"), unit_of_work():
         User.objects.filter(pk=globex.users["admin"]).update(is_platform_staff=True)
     return {**furnished, "key": key}

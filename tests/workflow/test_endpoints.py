@@ -231,8 +231,8 @@ class TestPythonDoors:
 class TestDueTimes:
     def test_start_schedules_once_for_each_slot(self, acme: World) -> None:
         from core.tenancy.context import system_context
-        from workflow.operations.due import hand_on_due, start_due
         from workflow.models import WorkflowTrigger
+        from workflow.operations.due import hand_on_due, start_due
 
         client = acme.client()
         workflow(
@@ -257,8 +257,8 @@ class TestDueTimes:
     def test_start_days_before_a_date_set_based(
         self, acme: World, django_assert_max_num_queries: Any
     ) -> None:
-        from workflow.operations.due import start_due
         from workflow.models import WorkflowTrigger
+        from workflow.operations.due import start_due
 
         client = acme.client()
         workflow(
