@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 from django.db.models import Count, F, Q, Sum
+from django.utils import timezone
 
+from core.identity.models import Invitation, User
+from core.identity.operations.invitations import _join
+from core.kernel.transactions import unit_of_work
+from core.tenancy.actors import Actor
+from core.tenancy.context import actor_context, system_context
 from crm.models import Account, Deal, DealProduct, Product
 from tests.worlds import World
 
@@ -82,13 +88,29 @@ def sales(
     return imported
 
 
+def everybody_joins(world: World) -> None:
+    """Accept every open invitation: only who has joined can own deals and manage others."""
+    now = timezone.now()
+    with world.acting():
+        invited = list(Invitation.objects.filter(state="pending").select_related("company"))
+    for invitation in invited:
+        with system_context("accepting an invitation"), unit_of_work():
+            user = User.objects.create(
+                email=invitation.email, first_name=invitation.first_name, last_name=invitation.last_name
+            )
+        actor = Actor(world.company.pk, user.pk)
+        with actor_context(actor, source="test"), unit_of_work():
+            _join(actor, invitation, user, now)
+
+
 @pytest.fixture
-def book(sales: Any, data_dir: Callable[[str], Path]) -> dict[str, Any]:
+def book(acme: World, sales: Any, data_dir: Callable[[str], Path]) -> dict[str, Any]:
     """Everything but the lines, and the totals that are known."""
     sales("accounts.csv", ACCOUNTS)
     sales("products.csv", PRODUCTS)
-    sales("sales_teams.csv", MANAGERS)
-    sales("sales_teams.csv", AGENTS)
+    for team in (MANAGERS, AGENTS):
+        sales("sales_teams.csv", team)
+        everybody_joins(acme)
     sales("sales_pipeline.csv", DEALS)
     known: dict[str, Any] = json.loads((data_dir("crm_sales") / "known.json").read_text())
     return known
@@ -113,6 +135,7 @@ class TestSalesData:
 
         first = sales("sales_teams.csv", MANAGERS)
         assert (first["created"], first["skipped"]) == (6, 29)
+        everybody_joins(acting)
         second = sales("sales_teams.csv", AGENTS)
         assert second["created"] == 35
         agent = Person.objects.get(email="mei.mei.johns@sales.example")

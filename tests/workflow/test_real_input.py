@@ -48,7 +48,7 @@ class TestLeadsAndTouches:
                     "conditions": {
                         "and": [
                             {"field": "source_detail", "operator": "eq", "value": "inbound_marketing"},
-                            {"field": "need", "operator": "eq", "value": "sql"},
+                            {"field": "need", "operator": "startswith", "value": "sql"},
                         ]
                     },
                 }

@@ -138,7 +138,7 @@ class TestView(_OfWorkflow):
     @documented(request=TestInput, response=TestDocument, optional_body=True)
     def post(self, request: Request, pk: str) -> Response:
         """Say on which past events the workflow would have started, and what it would have done."""
-        asked = read_body(TestInput, request.data or {})
+        asked = read_body(TestInput, request.data)
         workflow = self.workflow(pk)
         refuse_values(self.actor, workflow)
         since = self.now - timedelta(days=asked.days)

@@ -10,14 +10,24 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from core.changes.stream import consumers
 from core.jobs import operations
 from core.jobs.health import health
+from tests.owning import owner_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def beating() -> None:
+    # What other tests have written and nobody has read is no matter here.
+    with owner_connection() as session:
+        for name in consumers.names():
+            session.execute(
+                "INSERT INTO core_consumer (name, xid, log_id) SELECT %s, coalesce(max(xid), 0), coalesce(max(id), 0) "
+                "FROM core_changelog ON CONFLICT (name) DO UPDATE SET xid = excluded.xid, log_id = excluded.log_id",
+                [name],
+            )
     for name in ("worker", "beat"):
         operations.beat(name, now=timezone.now())
 
