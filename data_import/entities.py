@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.entities import Entity, Writes, fact, register
 from data_import.operations import jobs, templates
+from data_import.schemas import Options, ValidationRule
 
 _SETTINGS = (
     fact("mode"),
     fact("match_on"),
-    fact("field_mapping"),
-    fact("transformation_rules"),
-    fact("validation_rules"),
-    fact("required_fields"),
-    fact("options"),
+    fact("field_mapping", json_type=dict[str, str | list[str]]),
+    fact("transformation_rules", json_type=list[dict[str, Any]]),
+    fact("validation_rules", json_type=list[ValidationRule]),
+    fact("required_fields", json_type=list[str]),
+    fact("options", json_type=Options),
 )
 
 IMPORT_TEMPLATE = register(

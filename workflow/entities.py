@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.entities import Entity, Writes, fact, register
 from core.identity.rights import MANAGE_SETTINGS
 from workflow import operations
+from workflow.schemas import ActionDocument, TriggerDocument
 
 WORKFLOW = register(
     Entity(
@@ -27,8 +28,8 @@ WORKFLOW = register(
                 description="In whose name it acts; whoever makes it, unless somebody else is named.",
             ),
             fact("allow_reentry", description="Whether changes of its own runs may start it again."),
-            fact("triggers", description="What starts it."),
-            fact("actions", description="What it does, in order."),
+            fact("triggers", json_type=list[TriggerDocument], description="What starts it."),
+            fact("actions", json_type=list[ActionDocument], description="What it does, in order."),
             fact("current_version", read_only=True),
         ),
         writes=Writes(

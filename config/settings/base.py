@@ -258,7 +258,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
     "PREPROCESSING_HOOKS": ["core.rest.schema.only_api"],
     # Enumerations stay where they are said.
-    "POSTPROCESSING_HOOKS": [],
+    "POSTPROCESSING_HOOKS": ["core.rest.schema.with_tags"],
+    "SERVERS": [{"url": "/", "description": "The server that this document comes from."}],
 }
 
 UNFOLD: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from core.conditions.nodes import Check, Step
@@ -12,6 +14,8 @@ from core.conditions.sources import FieldSource, MaskedField, UnknownField
 from core.entities.registry import Field
 from core.kernel.errors import MASKED, Fault
 
+# A longer name is no slip of the pen.
+_LONGEST_GUESS = 64
 _OLD = "old."
 _CUSTOM = "custom_fields"
 
@@ -51,7 +55,6 @@ class LeafReader:
         """The relations on the way, the field and its model's attribute. Hidden and unknown answer alike,
         at any depth.
         """
-        unknown = Fault("field", "unknown_field", f"There is no field {sent!r}.")
         names = _names(path)
         if len(names) - 1 > MAX_RELATIONS:
             return Fault(
@@ -62,13 +65,14 @@ class LeafReader:
             for name in names[:-1]:
                 relation = source.field(name)
                 if not relation.is_relation or relation.sql:
-                    return unknown
+                    return Fault("field", "unknown_field", f"There is no field {sent!r}.")
                 related = source.related(name)
                 steps.append(Step(relation, _attribute(source, relation), related))
                 source = related
             asked = source.field(names[-1])
-        except UnknownField:
-            return unknown
+        except UnknownField as unknown:
+            hint = nearest(unknown.name, askable_names(source))
+            return Fault("field", "unknown_field", f"There is no field {sent!r}.{hint}")
         except MaskedField:
             return Fault("field", MASKED, f"{sent!r} is masked for you and cannot be asked for.")
         if not all(field.filterable for field in (asked, *(step.field for step in steps))):
@@ -109,3 +113,22 @@ def _attribute(source: FieldSource, field: Field) -> str:
         # A value that a source adds to its records and no table holds.
         return field.name
     return str(source.entity.model._meta.get_field(field.name).attname)  # type: ignore[union-attr]
+
+
+def askable_names(source: FieldSource) -> list[str]:
+    """The fields of the entity that may be asked for."""
+    found = []
+    for name, field in source.entity.fields.items():
+        try:
+            source.field(name)
+        except (UnknownField, MaskedField):
+            continue
+        if field.filterable:
+            found.append(name)
+    return found
+
+
+def nearest(given: str, names: Iterable[str]) -> str:
+    """A sentence with the names that were probably meant; empty when nothing is near."""
+    meant = get_close_matches(given, list(names), n=3) if len(given) <= _LONGEST_GUESS else []
+    return f" Did you mean {' or '.join(meant)}?" if meant else ""

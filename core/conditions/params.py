@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from core.conditions.compiler import Condition
-from core.conditions.leaves import LeafReader
+from core.conditions.leaves import LeafReader, askable_names, nearest
 from core.conditions.nodes import Check
 from core.conditions.operators import OPERATORS, Operand
 from core.conditions.schema import MAX_NODES, Every
@@ -72,7 +72,8 @@ def _filter(leaves: LeafReader, name: str, texts: list[str]) -> Check | list[Fau
     found = leaves.field(path, path)
     if isinstance(found, Fault):
         if found.code == "unknown_field":
-            return [Fault("", "unknown_filter", f"There is no filter {name!r}.")]
+            hint = nearest(path, askable_names(leaves.source))
+            return [Fault("", "unknown_filter", f"There is no filter {name!r}.{hint}")]
         return [found]
     _, field, _ = found
     if (
@@ -80,7 +81,8 @@ def _filter(leaves: LeafReader, name: str, texts: list[str]) -> Check | list[Fau
         and suffix not in (*SUFFIXES, _IS_NULL)
         and (suffix != _ON_DATE or field.kind is not Kind.DATETIME)
     ):
-        return [Fault("", "unknown_operator", f"There is no filter operator {suffix!r} for {path!r}.")]
+        hint = nearest(suffix, (*SUFFIXES, _IS_NULL))
+        return [Fault("", "unknown_operator", f"There is no filter operator {suffix!r} for {path!r}.{hint}")]
     operator = SUFFIXES.get(suffix, "eq")
     if len(texts) > 1 and operator not in _REPEATABLE:
         return [Fault("", "repeated", "This filter is given more than once; use __in for several values.")]

@@ -48,6 +48,8 @@ class Fact:
     folded: str = ""
     description: str = ""
     choices: tuple[tuple[str, str], ...] = ()
+    # The type of what a field of JSON holds, as pydantic reads it, for the API's document; None: anything.
+    json_type: Any = None
 
 
 def fact(name: str, **facts: Any) -> Fact:
@@ -91,6 +93,8 @@ class Field:
     alias: str = ""
     # The key in the record's `custom_fields` of a field that a company added.
     custom_key: str = ""
+    # See `Fact`.
+    json_type: Any = None
 
     @cached_property
     def type(self) -> KindType:
@@ -360,6 +364,7 @@ def _complete(entity: Entity, declared: Fact) -> Field:
         to=to,
         default=None if generated or not has_default or callable(column.default) else column.default,
         folded=declared.folded,
+        json_type=declared.json_type,
     )
 
 

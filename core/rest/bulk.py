@@ -32,7 +32,8 @@ STATUS_BY_CODE = {
 @dataclass
 class _Item:
     place: int
-    op: str
+    # What was sent, whether there is such an operation or not.
+    op: Any
     row: dict[str, Any]
     faults: tuple[Fault, ...] = ()
     record_id: UUID | None = None
@@ -95,10 +96,10 @@ def _read(document: Any) -> tuple[bool, list[Any]]:
 
 
 def _item(view: EntityView, place: int, operation: Any) -> _Item:
-    if not isinstance(operation, Mapping) or operation.get("op") not in OPERATIONS:
-        return _Item(
-            place, "create", {}, (Fault("op", "not_a_choice", f"op is one of {', '.join(OPERATIONS)}."),)
-        )
+    given = operation.get("op") if isinstance(operation, Mapping) else None
+    if not isinstance(given, str) or given not in OPERATIONS:
+        fault = Fault("op", "not_a_choice", f"op is one of {', '.join(OPERATIONS)}.")
+        return _Item(place, given if isinstance(given, str) else None, {}, (fault,))
     op = operation["op"]
     fields = {name: value for name, value in operation.items() if name not in ("op", "id")}
     item = _Item(place, op, {})

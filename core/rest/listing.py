@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.core import signing
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
 from core.access import EntityView, MaskedField, UnknownField
 from core.access.output import Document, Output
@@ -36,6 +38,9 @@ MAX_OFFSET = 100_000
 MAX_ORDERING = 5
 MAX_SEARCH_LENGTH = 200
 
+# Several names each, separated by commas or given again and again.
+_SEVERAL = SHAPE_PARAMETERS | {"ordering"}
+_IN_FILTER = re.compile(r"filter\[(.+)\]")
 RESERVED = SHAPE_PARAMETERS | {"page", "page_size", "cursor", "count", "ordering", "search"}
 
 Pairs = list[tuple[str, str]]
@@ -91,6 +96,20 @@ class Cursor:
 
     values: tuple[str | None, ...] = ()
     backwards: bool = False
+
+
+def read_pairs(parameters: QueryDict) -> Pairs:
+    """The query parameters in order, in one way of writing: generated clients repeat a list instead of separating it by
+    commas, and write filters as members of an object, `filter[status]=new`."""
+    pairs: Pairs = []
+    for given, values in parameters.lists():
+        inside = _IN_FILTER.fullmatch(given)
+        name = inside[1] if inside else given
+        if name in _SEVERAL and not inside:
+            pairs.append((name, ",".join(values)))
+        else:
+            pairs += [(name, value) for value in values]
+    return pairs
 
 
 def read_shape(pairs: Pairs, view: EntityView) -> Output:

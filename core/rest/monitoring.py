@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,25 +14,25 @@ from core.rest.schema import documented
 from core.rest.views import ApiView
 
 OK, UNAVAILABLE = 200, 503
-_HEALTH = {
-    "title": "Health",
-    "type": "object",
-    "required": ["status", "parts"],
-    "properties": {
-        "status": {"type": "string"},
-        "parts": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "required": ["ok", "detail"],
-                "properties": {"ok": {"type": "boolean"}, "detail": {"type": "string"}},
-                "additionalProperties": False,
-            },
-        },
-    },
-    "additionalProperties": False,
-}
 _LIVE = {"live": {"type": "string", "enum": ["1"], "description": "`1` asks the process alone."}}
+
+
+class HealthPart(BaseModel):
+    """One part of the system."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ok: bool
+    detail: str
+
+
+class Health(BaseModel):
+    """`ok`, `degraded` (what does not answer can wait) or `down`, and each part by its name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["ok", "degraded", "down"]
+    parts: dict[str, HealthPart]
 
 
 class HealthView(ApiView):
@@ -40,7 +43,7 @@ class HealthView(ApiView):
     # A transaction around it would fail before it could say that the database is away.
     commits_itself = True
 
-    @documented(response=_HEALTH, also={UNAVAILABLE: _HEALTH}, query=_LIVE)
+    @documented(response=Health, also={UNAVAILABLE: Health}, query=_LIVE)
     def get(self, request: Request) -> Response:
         live = request.query_params.get("live")
         if live not in (None, "1"):

@@ -22,7 +22,7 @@ from core.observability import correlation
 from core.rest import idempotency, problems
 from core.rest.addresses import client_ip
 from core.rest.authentication import ApiKeyAuthentication, BearerAuthentication
-from core.rest.declarations import Operation, declaration_of
+from core.rest.declarations import SHAPE_PARAMETERS, Operation, declaration_of
 from core.rest.encoding import CURRENT_VERSION, Exchange, JsonRenderer, encoded, find_version, served_versions
 from core.rest.negotiation import ContentNegotiation
 from core.rest.parsing import MAX_BODY_BYTES, StrictJsonParser
@@ -280,7 +280,7 @@ class ApiView(APIView):
                     there_are = ", ".join(sorted(parameters)) or "none"
                     detail = f"There is no such parameter. There are: {there_are}."
                     faults.append(Fault(given, "unknown_parameter", detail))
-                elif len(values) > 1:
+                elif len(values) > 1 and given not in SHAPE_PARAMETERS:
                     faults.append(Fault(given, "repeated", "Give this parameter once."))
         if declared.request is None and int(request.META.get("CONTENT_LENGTH") or 0) > EMPTY_BODY_BYTES:
             faults.append(Fault("", "unexpected_body", "Nothing is read from a body here."))

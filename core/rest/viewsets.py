@@ -27,7 +27,7 @@ from core.entities import Action, Entity, Nested, actions_of, entities
 from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
 from core.rest import bulk
 from core.rest.declarations import SHAPE_PARAMETERS, Operation, created_below, performing, standard
-from core.rest.listing import Pairs, read_list_query, read_shape, render_page
+from core.rest.listing import Pairs, read_list_query, read_pairs, read_shape, render_page
 from core.rest.views import ApiView
 
 _ETAG = re.compile(r'^(?:W/)?"([0-9]{1,10})"$')
@@ -88,7 +88,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
 
     @property
     def pairs(self) -> Pairs:
-        return [(name, value) for name, values in self.request.query_params.lists() for value in values]
+        return read_pairs(self.request.query_params)
 
     def check_right(self) -> None:
         action = self.declared_actions.get(self.action)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from core.entities import Entity, Nested, Writes, fact, register
 from core.identity.rights import MANAGE_SETTINGS
 from crm import operations
@@ -53,9 +55,12 @@ PIPELINE_STAGE = register(
             fact("probability"),
             fact("forecast_category"),
             fact("rotting_days", description="Days after which a deal in this stage counts as stale."),
-            fact("required_fields", description="Deal fields that must be set to enter."),
+            fact(
+                "required_fields", json_type=list[str], description="Deal fields that must be set to enter."
+            ),
             fact(
                 "allowed_next",
+                json_type=list[UUID],
                 description="Ids of the stages of the same pipeline that a deal may go to from here; empty: any.",
             ),
             fact("color"),

@@ -27,7 +27,7 @@ others. A handler that declares nothing is a warning, and a warning fails the ch
 """
 
 from core.rest.declarations import Content, Operation, created, documented, page, record
-from core.rest.schema.auto import EntityAutoSchema, only_api
+from core.rest.schema.auto import EntityAutoSchema, only_api, with_tags
 
 __all__ = [
     "Content",
@@ -38,4 +38,5 @@ __all__ = [
     "only_api",
     "page",
     "record",
+    "with_tags",
 ]

@@ -41,6 +41,35 @@ def only_api(endpoints: Iterable[tuple[Any, ...]], **kwargs: Any) -> list[tuple[
     return [endpoint for endpoint in endpoints if endpoint[0].startswith(BASE) and endpoint[0].endswith("/")]
 
 
+def with_tags(result: Schema, **kwargs: Any) -> Schema:
+    """Postprocessing hook: every tag that an operation has is declared, with what stands behind it."""
+    about = {
+        entity.path.partition("/")[0]: entity.description for entity in entities if "/" not in entity.path
+    }
+    used = sorted(
+        {tag for item in result["paths"].values() for operation in item.values() for tag in operation["tags"]}
+    )
+    tags = [{"name": tag, "description": about.get(tag) or _AREAS.get(tag, "")} for tag in used]
+    return {**result, "tags": [{key: value for key, value in tag.items() if value} for tag in tags]}
+
+
+# What stands below the first word of a path that no entity has for itself.
+_AREAS = {
+    "audit": "The change log, its policies and its seals.",
+    "company": "The company: its settings.",
+    "me": "What the caller has chosen for themselves.",
+    "workflow-runs": "What workflows did, step by step.",
+    "auth": "Signing in and out, passwords, invitations, companies.",
+    "data-import": "Imports of files, step by step, and their templates.",
+    "files": "Stored files and their links.",
+    "jobs": "Long work: its state, progress and outcome.",
+    "metadata": "What kinds of records and fields there are for the caller.",
+    "monitoring": "Whether the system is well.",
+    "notifications": "What the caller has been told, and how they want to be told.",
+    "recycle-bin": "Deleted records, which can be restored.",
+}
+
+
 class EntityAutoSchema(AutoSchema):
     """Documents entities from the registry and everything else from its declaration."""
 

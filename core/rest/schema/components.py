@@ -16,7 +16,7 @@ from core.rest.declarations import JSON
 from core.rest.encoding import PROBLEM_JSON, VERSIONS
 from core.rest.idempotency import MAX_KEY_LENGTH
 from core.rest.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SEARCH_LENGTH
-from core.rest.schema.fields import TEXT, UUID, VERSION, Schema, shared_filters
+from core.rest.schema.fields import DIGITS, UUID, VERSION, Schema, shared_filters
 
 _FAULT: Schema = {
     "type": "object",
@@ -53,18 +53,6 @@ _PROBLEM: Schema = {
         }
     ],
 }
-_JSON_VALUE: Schema = {
-    "anyOf": [
-        {"type": ["null", "boolean", "number"]},
-        {"type": "string", "pattern": TEXT},
-        {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
-        {
-            "type": "object",
-            "propertyNames": {"pattern": TEXT},
-            "additionalProperties": {"$ref": "#/components/schemas/Json"},
-        },
-    ]
-}
 _BULK_RESULT: Schema = {
     "type": "object",
     "required": ["atomic", "succeeded", "failed", "results"],
@@ -79,7 +67,10 @@ _BULK_RESULT: Schema = {
                 "required": ["index", "op", "status"],
                 "properties": {
                     "index": {"type": "integer", "minimum": 0},
-                    "op": {"type": "string", "enum": list(OPERATIONS)},
+                    "op": {
+                        "type": ["string", "null"],
+                        "description": f"As it was sent: {', '.join(OPERATIONS)}, or what there is not.",
+                    },
                     "status": {"type": "integer", "description": "As if this operation came alone."},
                     "id": UUID,
                     "version": VERSION,
@@ -123,7 +114,7 @@ _BULK_DELETE: Schema = {
 SCHEMAS: dict[str, Schema] = {
     "Fault": _FAULT,
     "Problem": _PROBLEM,
-    "Json": _JSON_VALUE,
+    "Money": {"type": "string", "pattern": DIGITS, "description": "An amount in digits, never rounded."},
     "BulkResult": _BULK_RESULT,
     "BulkDelete": _BULK_DELETE,
     **shared_filters(),
@@ -257,11 +248,23 @@ class Components:
 
     def add(self, name: str, schema: Schema) -> Schema:
         """A reference to a schema, with all that it refers to."""
+        schema = _without_defaults(self._without_definitions(schema))
         if self._register(ResolvedComponent.SCHEMA, name, schema):
             for used in _references(schema):
                 if used in SCHEMAS:
                     self.schema(used)
         return {"$ref": f"#/components/schemas/{name}"}
+
+    def _without_definitions(self, schema: Schema) -> Schema:
+        """The schema of an object; what its properties define for themselves becomes components."""
+        properties = {}
+        for name, part in schema.get("properties", {}).items():
+            if "$defs" in part:
+                part = dict(part)
+                for defined, definition in part.pop("$defs").items():
+                    self.add(defined, definition)
+            properties[name] = part
+        return {**schema, "properties": properties} if properties else schema
 
     def knows(self, name: str) -> bool:
         return (name, ResolvedComponent.SCHEMA) in self._registry._components
@@ -311,6 +314,23 @@ class Components:
             return False
         self._registry.register(ResolvedComponent(name, kind, schema=content, object=name))
         return True
+
+
+def _without_defaults(schema: Any) -> Any:
+    """Generated clients send the default of a field with every change, or demand fields that have one."""
+    if isinstance(schema, list):
+        return [_without_defaults(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: {key: _without_defaults(value) for key, value in part.items()}
+        if name == "properties"
+        else part
+        if name in ("examples", "example", "enum", "const")
+        else _without_defaults(part)
+        for name, part in schema.items()
+        if name != "default"
+    }
 
 
 def _references(schema: Any) -> Iterable[str]:

@@ -11,6 +11,7 @@ from core.conditions.schema import MAX_NODES
 from core.entities import CUSTOM_FIELDS, Entity, Field, entities
 from core.entities.kinds import Kind
 from core.identity.rights import permission_words
+from core.rest.bulk import OPERATIONS
 from core.rest.declarations import ActionShape, EntityShape, record
 from core.rest.listing import MAX_ORDERING
 from core.rest.schema.components import Components
@@ -120,6 +121,7 @@ def _written(entity: Entity, field: Field) -> Schema:
 
 
 def _document(entity: Entity, fields: list[Field], *, whole: bool = True, versioned: bool = False) -> Schema:
+    """`whole`: what a record needs is required."""
     required = [field.name for field in fields if field.required] if whole else []
     properties = {field.name: _written(entity, field) for field in fields}
     if entity.takes_custom_fields:
@@ -218,34 +220,35 @@ def _bulk(components: Components, entity: Entity) -> Schema:
         item["required"] = ["op", *item.get("required", [])]
     update["properties"]["id"] = {"type": "string", "format": "uuid"}
     update["required"].append("id")
-    items = [
+    items = [  # in the order of `OPERATIONS`
         components.add(f"{name}BulkCreate", create),
         components.add(f"{name}BulkUpdate", update),
         components.schema("BulkDelete"),
     ]
-    limits = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
     sample = {"op": "create", **_input_sample(entity, fields)[0]}
     return {
-        "oneOf": [
-            {
-                "title": "All or nothing",
-                "type": "object",
-                "required": ["atomic", "operations"],
-                "properties": {
-                    "atomic": {"const": True},
-                    "operations": {**limits, "items": {"oneOf": items}},
+        "type": "object",
+        "required": ["operations"],
+        "properties": {
+            "atomic": {
+                "type": "boolean",
+                "description": "All or nothing. Otherwise each operation stands for itself: one that is refused says so in its "
+                "own result.",
+            },
+            "operations": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_ROWS,
+                "items": {
+                    "oneOf": items,
+                    "discriminator": {
+                        "propertyName": "op",
+                        "mapping": dict(zip(OPERATIONS, (item["$ref"] for item in items), strict=True)),
+                    },
                 },
-                "additionalProperties": False,
             },
-            {
-                "title": "Each for itself",
-                "description": "The same operations; one that is refused says so in its own result.",
-                "type": "object",
-                "required": ["operations"],
-                "properties": {"atomic": {"const": False}, "operations": {**limits, "items": {}}},
-                "additionalProperties": False,
-            },
-        ],
+        },
+        "additionalProperties": False,
         "examples": [{"atomic": True, "operations": [sample]}],
     }
 

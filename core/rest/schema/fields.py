@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from core.conditions.operators import OPERATORS, Operand
 from core.conditions.params import SUFFIXES
 from core.conditions.periods import WORDS
@@ -37,6 +39,8 @@ _DATETIME_YEARS = "^(?!000[01]|9999)"
 _DAY = "[1-9][0-9]{3}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
 _TIME = r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?Z"
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+DIGITS = r"^-?[0-9]+(\.[0-9]+)?$"
 
 DATE: Schema = {"type": "string", "format": "date"}
 DATETIME: Schema = {"type": "string", "format": "date-time"}
@@ -90,8 +94,10 @@ def _shown(field: Field) -> Schema:
             return {"type": "string", "enum": _choices(field)}
         case Kind.INTEGER:
             return {"type": "integer"}
-        case Kind.DECIMAL | Kind.MONEY:
-            return {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+        case Kind.MONEY:
+            return {"$ref": "#/components/schemas/Money"}
+        case Kind.DECIMAL:
+            return {"type": "string", "pattern": DIGITS}
         case Kind.BOOLEAN:
             return {"type": "boolean"}
         case Kind.DATE:
@@ -103,8 +109,15 @@ def _shown(field: Field) -> Schema:
         case Kind.TAGS:
             return {"type": "array", "items": {"type": "string"}}
         case Kind.JSON:
-            return {}
+            return _json_schema(field.json_type)
     return {"type": "string"}
+
+
+def _json_schema(json_type: Any) -> Schema:
+    """Its definitions are lifted out where the document takes the schema (`components.Components.add`)."""
+    if json_type is None:
+        return {}
+    return TypeAdapter(json_type).json_schema(ref_template="#/components/schemas/{model}")
 
 
 def _choices(field: Field) -> list[str]:
@@ -116,13 +129,16 @@ def _choices(field: Field) -> list[str]:
 
 
 def written(field: Field) -> Schema:
-    """The field in a document that a client sends."""
+    """The field in a document that a client sends. What it is when left out is said in words: see `components`."""
     schema = _written(field)
     if field.nullable:
         schema = or_null(schema)
-    if field.default not in (None, "", [], {}) and isinstance(field.default, str | int | bool):
-        schema = {**schema, "default": field.default}
-    return _described(field, schema)
+    schema = _described(field, schema)
+    if field.default in (None, "", [], {}) or not isinstance(field.default, str | int | bool):
+        return schema
+    default = str(field.default).lower() if field.kind is Kind.BOOLEAN else str(field.default)
+    said = f"{field.description} A new record gets `{default}` where it is left out."
+    return {**schema, "description": said.strip()}
 
 
 def _written(field: Field) -> Schema:
@@ -153,9 +169,7 @@ def _written(field: Field) -> Schema:
         case Kind.TAGS:
             name = {"type": "string", "minLength": 1, "maxLength": MAX_TAG_LENGTH, "pattern": TAG}
             return {"type": "array", "maxItems": MAX_TAGS, "items": name}
-        case Kind.JSON:
-            return {"$ref": "#/components/schemas/Json"}
-        case Kind.BOOLEAN | Kind.UUID | Kind.RELATION | Kind.PERSON:
+        case Kind.BOOLEAN | Kind.UUID | Kind.RELATION | Kind.PERSON | Kind.JSON:
             return _shown(field)
     return _text(field, FILLED if field.required else TEXT)
 
@@ -383,5 +397,7 @@ def example(field: Field) -> Any:
         return str(value.quantize(Decimal(1).scaleb(-field.decimal_places)))
     if field.name == "version":
         return 1
+    if field.kind is Kind.JSON and _json_schema(field.json_type).get("type") == "array":
+        return []
     text = _EXAMPLES.get(field.kind, field.label)
     return text[: field.max_length] if field.type.is_text and field.max_length else text

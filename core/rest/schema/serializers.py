@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode as Mode
 from rest_framework import serializers
-from rest_framework.fields import empty
 
 from core.rest.schema.fields import DATETIME, FILLED, TEXT, UUID, Schema, or_null
 
@@ -43,8 +42,6 @@ def _field(field: Any, mode: Mode, add: Callable[[str, Schema], Schema]) -> Sche
         schema = or_null(schema)
     if field.write_only:
         schema = {**schema, "writeOnly": True}
-    if field.default not in (empty, None) and isinstance(field.default, str | int | bool):
-        schema = {**schema, "default": field.default}
     return {**schema, "description": str(field.help_text)} if field.help_text else schema
 
 
