@@ -102,6 +102,92 @@ class AuditAlert(CompanyIsolatedModel):
         return f"{self.action} {self.entity_type}"
 
 
+class OutputStatus(models.TextChoices):
+    PENDING = "pending", "Being made"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    CANCELED = "canceled", "Canceled"
+
+
+class _Output(CompanyIsolatedModel):
+    """Files that a job makes of the log for whoever created the row, by their rights at the time of the job."""
+
+    name = models.CharField(max_length=120, blank=True, default="", db_default="")
+    status = models.CharField(
+        max_length=16, choices=OutputStatus, default=OutputStatus.PENDING, db_default=OutputStatus.PENDING
+    )
+    job_id = models.UUIDField(null=True)
+    row_count = models.BigIntegerField(null=True)
+    # What its reader should know, such as rows left out.
+    notice = models.TextField(blank=True, default="", db_default="")
+    error = models.TextField(blank=True, default="", db_default="")
+    finished_at = models.DateTimeField(null=True)
+    # When the files go; the row stays.
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta(CompanyIsolatedModel.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditLogExport(_Output):
+    """Entries of the log as a file."""
+
+    class FileFormat(models.TextChoices):
+        CSV = "csv", "CSV"
+        XLSX = "xlsx", "Excel"
+        JSON = "json", "JSON"
+        NDJSON = "ndjson", "NDJSON"
+        PDF = "pdf", "PDF"
+
+    file_format = models.CharField(
+        max_length=8, choices=FileFormat, default=FileFormat.CSV, db_default=FileFormat.CSV
+    )
+    # As the parameters of the list of entries.
+    filters = models.JSONField(blank=True, default=dict)
+    file_id = models.UUIDField(null=True)
+    # Null before it is done.
+    is_complete = models.BooleanField(null=True)
+
+    class Meta(_Output.Meta):
+        abstract = False
+        verbose_name = "audit log export"
+        indexes: ClassVar = [
+            models.Index(fields=["company", "-created_at", "-id"], name="auditexport_newest")
+        ]
+
+
+class ComplianceReport(_Output):
+    """What the log says on one question, as PDF and as JSON."""
+
+    class ReportType(models.TextChoices):
+        ACCESS_REVIEW = "access_review", "Access review"
+        DATA_CHANGES = "data_changes", "Data changes"
+        PRIVILEGED_ACTIVITY = "privileged_activity", "Privileged activity"
+        FAILED_LOGINS = "failed_logins", "Failed sign-ins"
+        RETENTION = "retention", "Retention"
+        DATA_SUBJECT_ACTIVITY = "data_subject_activity", "Data subject activity"
+
+    report_type = models.CharField(max_length=32, choices=ReportType)
+    # The end is excluded.
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    # The record that a report on a data subject is about.
+    subject_type = models.CharField(max_length=64, blank=True, default="", db_default="")
+    subject_id = models.UUIDField(null=True, blank=True)
+    pdf_file_id = models.UUIDField(null=True)
+    json_file_id = models.UUIDField(null=True)
+
+    class Meta(_Output.Meta):
+        abstract = False
+        verbose_name = "compliance report"
+        indexes: ClassVar = [
+            models.Index(fields=["company", "-created_at", "-id"], name="compliancereport_newest")
+        ]
+
+
 class AuditSeal(CompanyIsolatedModel):
     """The company's entries behind (`after_xid`, `after_id`) and up to (`until_xid`, `until_id`), sealed.
 

@@ -35,6 +35,12 @@ def entries(actor: Actor) -> QuerySet[Any]:
     return found
 
 
+def without_hidden(actor: Actor, found: QuerySet[Any], field: str | None) -> QuerySet[Any]:
+    """The entries that may be looked through for changes of `field`: not those of kinds whose field the actor may not see."""
+    hidden = LogReader(actor).hidden_kinds(field) if field else ()
+    return found.exclude(entity_type__in=hidden) if hidden else found
+
+
 def get_entry(actor: Actor, log_id: int | str) -> AuditLog:
     """Raises: Forbidden, NotFound."""
     text = str(log_id)

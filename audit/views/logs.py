@@ -52,10 +52,9 @@ class LogsView(FilteredListView):
     document: ClassVar[type[BaseModel]] = AuditLogDocument
 
     def rows(self) -> QuerySet[Any]:
-        found = queries.entries(self.actor)
-        field = self.request.query_params.get("field")
-        hidden = LogReader(self.actor).hidden_kinds(field) if field else ()
-        return found.exclude(entity_type__in=hidden) if hidden else found
+        return queries.without_hidden(
+            self.actor, queries.entries(self.actor), self.request.query_params.get("field")
+        )
 
     def documents(self, rows: Sequence[AuditLog]) -> list[AuditLogDocument]:
         return entry_documents(self.actor, rows)

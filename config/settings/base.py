@@ -186,6 +186,10 @@ IMPORT_RETENTION_DAYS = env.integer("IMPORT_RETENTION_DAYS", 30, minimum=1)
 # A file outside the database to which a line is added for each seal of the change log; best on a disk that can only be
 # appended to. Empty: checkpoints are in the logs alone.
 AUDIT_CHECKPOINT_FILE = env.text("AUDIT_CHECKPOINT_FILE", "")
+# How long the files of exports of the change log and of compliance reports are kept, and how large an export may be.
+AUDIT_EXPORT_RETENTION_DAYS = env.integer("AUDIT_EXPORT_RETENTION_DAYS", 30, minimum=1)
+AUDIT_EXPORT_MAX_MB = env.integer("AUDIT_EXPORT_MAX_MB", 4_096, minimum=1)
+COMPLIANCE_REPORT_RETENTION_DAYS = env.integer("COMPLIANCE_REPORT_RETENTION_DAYS", 365, minimum=1)
 
 # Time and language ----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import hmac
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 
 from core.identity import tokens
-from core.identity.models import Company, User
+from core.identity.models import ApiKey, Company, User
 from core.identity.rights import narrowed
 from core.kernel.errors import Forbidden, NotSignedIn
 from core.kernel.transactions import unit_of_work
@@ -223,6 +223,13 @@ def find_actor(user_id: UUID, company_id: UUID) -> Actor | None:
     if not member.is_alive:
         return None
     return Actor(company_id, user_id, member.membership_id, member.rights, zone=member.zone)
+
+
+def narrowed_to(actor: Actor, key: ApiKey) -> Actor:
+    """The key's owner as the key lets them act, for work that a request with the key has started."""
+    owner = actor.rights
+    rights = Rights(narrowed(owner.permissions, key.scopes), owner.record_scope, owner.role_id, owner.version)
+    return replace(actor, rights=rights, api_key_id=key.pk)
 
 
 def get_company(actor: Actor) -> Company:

@@ -25,6 +25,7 @@ from core.identity.models import Invitation, Registration, User
 from core.identity.operations.password_reset import make_reset_token
 from core.identity.operations.proof import issue_link
 from core.identity.operations.sessions import open_session
+from core.jobs.running import run_job
 from core.kernel.transactions import unit_of_work
 from core.rest.schema.fields import example
 from core.rest.schema.views import openapi_document
@@ -311,6 +312,16 @@ def _seal(made: Stock) -> dict[str, Any]:
         return {"path": {"seal_id": str(seal.pk)}, "query": {"log": str(log_ids_of(seal)[0])}}
 
 
+def _finished(made: Stock, entity: str) -> dict[str, str]:
+    """The main export or report, made by its job."""
+    record_id = made.record(entity)
+    with made.world.acting() as actor:
+        job_id = view(entity, actor).get(record_id).job_id
+    with system_context("a worker for a test"):
+        run_job(job_id, now=timezone.now() + timedelta(hours=1))
+    return {f"{entity}_id": str(record_id)}
+
+
 def _workflow(made: Stock) -> dict[str, str]:
     return {"pk": str(made.record("workflow"))}
 
@@ -333,6 +344,12 @@ def _workflow_run(made: Stock, status: str = "waiting") -> str:
 
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /audit/seals/{seal_id}/proof/": _seal,
+    "GET /audit/exports/{audit_log_export_id}/download/": lambda made: {
+        "path": _finished(made, "audit_log_export")
+    },
+    "GET /audit/compliance-reports/{compliance_report_id}/download/": lambda made: {
+        "path": _finished(made, "compliance_report")
+    },
     "GET /audit/logs/by-entity/": lambda made: {"query": _logged_record(made)},
     "GET /audit/logs/as-of/": lambda made: {
         "query": {**_logged_record(made), "at": timezone.now().isoformat()}

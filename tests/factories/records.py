@@ -184,6 +184,7 @@ def likely_values(made: Stock, entity: Entity, item: Field, number: int) -> list
         Kind.DATETIME: [f"{marks.day}T10:00:00Z", "2026-06-30T10:00:00Z"],
         Kind.TAGS: [[f"{marks.text} {number}"], ["read"], ["text"], []],
         Kind.JSON: [{}, []],
+        Kind.UUID: [str(made.world.users["sales"])],
     }
     if item.kind is Kind.PERSON:
         return [str(made.world.users["sales"]), str(made.world.users["admin"])]

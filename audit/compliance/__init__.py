@@ -1,0 +1,1 @@
+"""Reports that the log answers questions of compliance with."""
