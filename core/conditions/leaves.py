@@ -71,7 +71,7 @@ class LeafReader:
                 source = related
             asked = source.field(names[-1])
         except UnknownField as unknown:
-            hint = nearest(unknown.name, askable_names(source))
+            hint = nearest(unknown.name, source.askable)
             return Fault("field", "unknown_field", f"There is no field {sent!r}.{hint}")
         except MaskedField:
             return Fault("field", MASKED, f"{sent!r} is masked for you and cannot be asked for.")
@@ -113,19 +113,6 @@ def _attribute(source: FieldSource, field: Field) -> str:
         # A value that a source adds to its records and no table holds.
         return field.name
     return str(source.entity.model._meta.get_field(field.name).attname)  # type: ignore[union-attr]
-
-
-def askable_names(source: FieldSource) -> list[str]:
-    """The fields of the entity that may be asked for."""
-    found = []
-    for name, field in source.entity.fields.items():
-        try:
-            source.field(name)
-        except (UnknownField, MaskedField):
-            continue
-        if field.filterable:
-            found.append(name)
-    return found
 
 
 def nearest(given: str, names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from core.conditions.compiler import Condition
-from core.conditions.leaves import LeafReader, askable_names, nearest
+from core.conditions.leaves import LeafReader, nearest
 from core.conditions.nodes import Check
 from core.conditions.operators import OPERATORS, Operand
 from core.conditions.schema import MAX_NODES, Every
@@ -72,7 +72,7 @@ def _filter(leaves: LeafReader, name: str, texts: list[str]) -> Check | list[Fau
     found = leaves.field(path, path)
     if isinstance(found, Fault):
         if found.code == "unknown_field":
-            hint = nearest(path, askable_names(leaves.source))
+            hint = nearest(path, leaves.source.askable)
             return [Fault("", "unknown_filter", f"There is no filter {name!r}.{hint}")]
         return [found]
     _, field, _ = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class FieldSource(Protocol):
 
     @property
     def entity(self) -> Entity: ...
+
+    @property
+    def askable(self) -> Mapping[str, Field]:
+        """Every field to ask for, by name."""
+        ...
 
     def field(self, name: str) -> Field:
         """A field to ask for. A company's own is named `custom_fields.<key>`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from core.rest.accounts import urls as accounts
+from core.rest.changes import ChangesView
 from core.rest.delivery import urls as delivery
 from core.rest.files import FileDownloadView, FileLinkView, FileView, LinkedFileView
 from core.rest.jobs import CancelJobView, JobsView, JobView, RetryJobView
@@ -24,6 +25,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", JobView.as_view(), name="job"),
     path("jobs/<uuid:job_id>/cancel/", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<uuid:job_id>/retry/", RetryJobView.as_view(), name="job-retry"),
+    path("changes/", ChangesView.as_view(), name="changes"),
     path("recycle-bin/", RecycleBinView.as_view(), name="recycle-bin"),
     path("files/d/<str:token>/", LinkedFileView.as_view(), name="files-linked"),
     path("files/<str:pk>/", FileView.as_view(), name="files-detail"),

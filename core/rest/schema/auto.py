@@ -56,6 +56,7 @@ def with_tags(result: Schema, **kwargs: Any) -> Schema:
 # What stands below the first word of a path that no entity has for itself.
 _AREAS = {
     "audit": "The change log, its policies and its seals.",
+    "changes": "What happened to records, for programs that keep a copy.",
     "company": "The company: its settings.",
     "me": "What the caller has chosen for themselves.",
     "workflow-runs": "What workflows did, step by step.",

@@ -75,6 +75,10 @@ class Source:
     hidden: frozenset[str] = frozenset({"secret"})
     entity: Entity = field(default=ENTITY)
 
+    @property
+    def askable(self):
+        return {name: found for name, found in self.entity.fields.items() if name not in self.hidden}
+
     def field(self, name):
         if name not in self.entity.fields or name in self.hidden:
             raise UnknownField(name)
