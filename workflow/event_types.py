@@ -72,6 +72,10 @@ class EventSource:
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
 
+    @property
+    def askable(self) -> Mapping[str, Field]:
+        return EVENT_FIELDS
+
     def field(self, name: str) -> Field:
         """Raises: UnknownField."""
         if name not in EVENT_FIELDS:
@@ -92,6 +96,10 @@ class ChangedRecords:
     def __init__(self, view: EntityView) -> None:
         self.view = view
         self.entity = view.entity
+
+    @property
+    def askable(self) -> Mapping[str, Field]:
+        return {**self.view.askable, "event": _EVENT}
 
     def field(self, name: str) -> Field:
         """Raises: UnknownField, MaskedField."""

@@ -71,6 +71,13 @@ class EntrySource:
     def entity(self) -> Any:
         raise NotImplementedError("entries of the log are no entity")
 
+    @property
+    def askable(self) -> Mapping[str, Field]:
+        return {
+            **{name: field for seen in self._views for name, field in seen.askable.items()},
+            **ENTRY_FIELDS,
+        }
+
     def field(self, name: str) -> Field:
         if name in ENTRY_FIELDS:
             return ENTRY_FIELDS[name]

@@ -97,6 +97,21 @@ class TestDocuments:
             ("actions.5.then.0.payload.body", "required"),
         }
 
+    @pytest.mark.parametrize(
+        ("asked", "meant"), [("statu", "status"), ("event.typ", "type"), ("owner.emial", "email")]
+    )
+    def test_name_what_was_probably_meant(self, acme: World, asked: str, meant: str) -> None:
+        condition = {"field": asked, "operator": "eq", "value": "new"}
+        trigger = {"event_type": "lead.created", "conditions": condition}
+        answer = acme.client().post(
+            "/api/v1/workflows/", {"name": "W", "workflow_type": "automation", "triggers": [trigger]}
+        )
+        [fault] = answer.json()["errors"]
+        assert (fault["code"], meant in fault["detail"].partition("Did you mean")[2]) == (
+            "unknown_field",
+            True,
+        )
+
     def test_ask_an_active_workflow_for_what_it_needs(self, acme: World) -> None:
         assert faults(acme.client(), actions=[]) == {("actions", "required")}
         assert faults(acme.client(), triggers=[], entity_type="lead") == {("triggers", "required")}
