@@ -76,7 +76,7 @@ def _entries(seen: EntityView, log: Sequence[Any]) -> list[Entry]:
             people |= {item.context.actor_id, item.context.impersonator_id}
         for changed, value in _values(seen, item):
             if changed.is_relation:
-                record_id = _id(changed, value)
+                record_id = id_of(changed, value)
                 if record_id is not None:
                     asked[changed.to].add(record_id)
     asked["user"] |= people - {None}
@@ -117,7 +117,8 @@ def _values(seen: EntityView, item: Any) -> Iterable[tuple[Field, Any]]:
             yield seen.fields[name], value
 
 
-def _id(changed: Field, value: Any) -> UUID | None:
+def id_of(changed: Field, value: Any) -> UUID | None:
+    """The record that a logged value of a relation names."""
     try:
         return changed.type.from_json(changed, value)
     except BadValue:
@@ -131,16 +132,17 @@ def _changes(seen: EntityView, item: Any, names: dict[str, dict[UUID, str]]) -> 
     return [
         FieldChange(
             seen.fields[name].label,
-            _shown(seen.fields[name], old, names),
-            _shown(seen.fields[name], new, names),
+            shown_value(seen.fields[name], old, names),
+            shown_value(seen.fields[name], new, names),
         )
         for name, (old, new) in changes.items()
     ]
 
 
-def _shown(changed: Field, value: Any, names: dict[str, dict[UUID, str]]) -> str:
+def shown_value(changed: Field, value: Any, names: dict[str, dict[UUID, str]]) -> str:
+    """A logged value as HTML; `names` are those of records, by kind."""
     if changed.is_relation:
-        record_id = _id(changed, value)
+        record_id = id_of(changed, value)
         if record_id is None:
             return NOTHING
         return show_relation(entities[changed.to], record_id, names[changed.to].get(record_id))

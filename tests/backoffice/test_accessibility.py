@@ -14,6 +14,7 @@ from django.contrib.admin import site
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
+from audit.operations.seals import seal_new
 from core.backoffice.entity_admin import EntityAdmin
 from core.changes import stream
 from core.delivery.models import OutgoingEmail
@@ -50,6 +51,14 @@ NO_PAGES = {
     "job_cancel": "only takes a form",
     "job_retry": "only takes a form",
     "email_file": "a download",
+    "change_log_news": "JSON for the page that is live",
+    "change_log_export": "only takes a form",
+    "change_log_entry": "looked at as a state of the change log",
+    "change_log_review": "only takes a form",
+    "change_log_revert": "only takes a form",
+    "change_log_record": "looked at as a state of the change log",
+    "audit_auditlogexport_file": "a download",
+    "audit_compliancereport_file": "a download",
     "data_import_importjob_map": "only takes a form",
     "data_import_importjob_start": "only takes a form",
     "data_import_importjob_cancel": "only takes a form",
@@ -151,6 +160,8 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     post("activity-participants", activity=str(activity.pk), contact=str(furnished["contact"].pk))
     post("data-import/templates", name="Accounts", entity_type="account", field_mapping={"Company": ["name"]})
     post("audit/policies", name="Deletions", rules=[{"condition": "action == 'delete'", "alert": True}])
+    post("audit/exports", name="All of it", filters={"entity_type": "deal"})
+    post("audit/compliance-reports", report_type="access_review")
     post(
         "workflows",
         name="Thank them",
@@ -162,6 +173,7 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     assert client.delete(f"/api/v1/accounts/{gone['id']}/").status_code == 204
     assert client.post("/api/v1/auth/password-reset/", {"email": "manager@acme.test"}).status_code == 202
     stream.run_consumer("audit.policies")
+    seal_new(now=timezone.now)
     with system_context("test"), unit_of_work():
         User.objects.filter(pk=globex.users["admin"]).update(is_platform_staff=True)
     return {**furnished, "key": key}
@@ -187,6 +199,36 @@ def import_a_file(me: Visitor, file: Any, look: Callable[[str], None]) -> None:
     page.get_by_role("button", name="Import now").click()
     page.get_by_role("heading", name="Done").wait_for()
     look("import: done")
+
+
+def change_log(me: Visitor, house: dict[str, Any], look: Callable[[str], None]) -> None:
+    """The explorer as somebody goes through it with the keyboard: an entry, its review, the record through time."""
+    page = me.page
+    me.go("/admin/change-log/?entity_type=deal&action=update&at__gte=2020-01-01T00:00")
+    look("change log: filtered")
+    entry = page.locator("ol a").first
+    entry.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What changed").wait_for()
+    look("change log: entry")
+    page.get_by_label("Note").fill("As agreed.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("The review was noted.").wait_for()
+    look("change log: reviewed")
+    page.get_by_role("link", name="Through time").click()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.get_by_text("Change 1 of").wait_for()
+    look("change log: record")
+    me.go("/admin/change-log/?entity_id=nonsense")
+    page.get_by_role("alert").wait_for()
+    look("change log: refused")
+    me.go("/admin/seals/")
+    page.get_by_role("button", name="Verify every entry now").click()
+    page.get_by_text("are as they were sealed").wait_for()
+    look("change log: verified")
 
 
 def states(me: Visitor, house: dict[str, Any], look: Callable[[str], None]) -> None:
@@ -317,6 +359,7 @@ def test_every_page_can_be_read_and_used_by_all(
         me.go(every[name])
         look(name)
     states(me, house, look)
+    change_log(me, house, look)
     refusals(me, look)
     sign_in_pages(me, look)
 
