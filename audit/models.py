@@ -222,3 +222,28 @@ class AuditSeal(CompanyIsolatedModel):
 
     def __str__(self) -> str:
         return f"seal {self.number}"
+
+
+class AuditRemoval(CompanyIsolatedModel):
+    """Entries that retention took out of the log. The entry `log_id` says so and holds `digest`, so that the seals prove it."""
+
+    # It belongs to that entry.
+    logged: ClassVar[bool] = False
+
+    log_id = models.BigIntegerField()
+    # 8 bytes each, in their order.
+    log_ids = models.BinaryField()
+    # The SHA-256 of `log_ids`.
+    digest = models.CharField(max_length=64)
+    row_count = models.IntegerField()
+    entity_types = ArrayField(models.CharField(max_length=64))
+    # The time of the newest of them.
+    newest_at = models.DateTimeField()
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["company", "log_id"], name="auditremoval_entry")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.row_count} entries"

@@ -10,11 +10,11 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
-from audit.models import AuditLog
+from audit.models import AuditLog, AuditRemoval
 from audit.reading import LogReader
 from audit.rights import VIEW_AUDIT
 from audit.states import Step, logged_models, state_at
-from core.kernel.errors import Forbidden, NotFound
+from core.kernel.errors import Forbidden, Gone, NotFound
 from core.tenancy.actors import Actor
 
 BUCKETS = ("hour", "day", "week", "month")
@@ -66,7 +66,7 @@ def record_as_of(actor: Actor, entity_type: str, entity_id: UUID, at: datetime) 
     """The record as it stood at that time.
 
     Raises: Forbidden for a kind whose records the actor may not read; NotFound for one that the log does not follow, and
-    for a record that it never saw.
+    for a record that it never saw; Gone (`not_kept`) for a time since which retention removed entries of the kind.
     """
     require_view(actor)
     reader = LogReader(actor)
@@ -74,6 +74,8 @@ def record_as_of(actor: Actor, entity_type: str, entity_id: UUID, at: datetime) 
         raise NotFound("The change log follows no such kind of record.", code="not_logged")
     if reader.view_of(entity_type) is None and not reader.sees_all_of(entity_type):
         raise Forbidden("Your role may not read these records.")
+    if AuditRemoval.objects.filter(entity_types__contains=[entity_type], newest_at__gt=at).exists():
+        raise Gone("The change log does not reach back so far any more.", code="not_kept")
     state, step = state_at((entity_type, entity_id), at)
     if state is None and step is None and not AuditLog.objects.filter(entity_id=entity_id).exists():
         raise NotFound()

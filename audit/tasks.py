@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.models import OutputStatus
 from audit.operations.outputs import EXPORT, REPORT, Made, OwnerGone, end_output, make_export, make_report
+from audit.operations.retention import apply_retention, drop_empty_partitions
 from audit.operations.seals import seal_new
 from core.jobs import GiveUp, JobRun, Presented, Reference, job_handler
 from core.tenancy.actors import Actor, system_actor
@@ -26,6 +27,24 @@ _PATHS = {
 def seal(run: JobRun) -> None:
     """New entries of all companies get their seals."""
     seal_new(now=timezone.now, keep=run.heartbeat)
+
+
+@job_handler("audit.retention", transactional=False, every=timedelta(days=1), offset=timedelta(hours=4))
+def retain(run: JobRun) -> None:
+    """Entries go whose policies no longer ask for them."""
+    assert run.company_id is not None  # noqa: S101 - a company's job has one
+    apply_retention(run.company_id, now=timezone.now, keep=run.heartbeat)
+
+
+@job_handler(
+    "audit.drop_partitions",
+    tenancy="platform",
+    every=timedelta(days=1),
+    offset=timedelta(hours=5, minutes=30),
+)
+def drop_partitions(run: JobRun) -> None:
+    """Months of the log of which nothing is left."""
+    drop_empty_partitions(now=timezone.now())
 
 
 def _failed(run: JobRun, reason: str) -> None:

@@ -85,17 +85,26 @@ def digest_of(seal: dict[str, Any]) -> str:
     return sha256(b"\2" + b"".join(b"%d:%s," % (len(t.encode()), t.encode()) for t in texts)).hexdigest()
 
 
+def ids_digest(packed: bytes) -> str:
+    """The digest of the numbers of removed entries, 8 bytes each."""
+    return sha256(packed).hexdigest()
+
+
 # --- bundles -------------------------------------------------------------------------------------------------------
 
 
 def verify_bundle(lines: Iterable[str], checkpoints: dict[tuple[str, int], str]) -> Iterator[str]:
     """What is wrong with a bundle, in its order; nothing when all is well.
 
-    Its lines are JSON: each seal, then each of its entries. `checkpoints` are digests by company and number.
+    Its lines are JSON: each seal, then each of its entries; at the end, which entries retention removed. A removed entry
+    keeps its leaf, and another entry of the bundle must hold the digest of the list it is on. `checkpoints` are digests by
+    company and number.
     """
     seal: dict[str, Any] | None = None
     previous: dict[str, Any] | None = None
     leaves: list[bytes] = []
+    removed: set[int] = set()
+    announced: dict[int, str] = {}
     highest: dict[str, int] = {}
 
     def closed() -> Iterator[str]:
@@ -117,13 +126,26 @@ def verify_bundle(lines: Iterable[str], checkpoints: dict[tuple[str, int], str])
                 yield f"seal {number}: it does not follow the one before it"
             if checkpoints.get((company, number), seal["digest"]) != seal["digest"]:
                 yield f"seal {number}: it is not the one of the checkpoint"
+        elif "removal" in item:
+            packed = base64.b64decode(item["ids"])
+            # As the entry's values have it, which its leaf has proved.
+            if f'"{ids_digest(packed)}"' in announced.get(item["removal"], ""):
+                removed -= {
+                    int.from_bytes(packed[place : place + 8], "big") for place in range(0, len(packed), 8)
+                }
+        elif item.get("is_removed"):
+            removed.add(item["id"])
+            leaves.append(bytes.fromhex(item["leaf"]))
         else:
+            if ",9:retention," in item["facts"]:
+                announced[item["id"]] = item["values"]
             salt = base64.b64decode(item["salt"])
             leaf = leaf_of(item["facts"].encode(), salt, item["values"].encode())
             if leaf.hex() != item["leaf"]:
                 yield f"entry {item['id']}: it was changed"
             leaves.append(leaf)
     yield from closed()
+    yield from (f"entry {log_id}: it was removed" for log_id in sorted(removed))
     for (company, number), _ in sorted(checkpoints.items()):
         if company in highest and number > highest[company]:
             yield f"seal {number}: there is a checkpoint of it, and it is missing"

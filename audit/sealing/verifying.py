@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TextIO
 from uuid import UUID
 
-from audit.models import AuditSeal
-from audit.operations.seals import header_of, leaves_of, log_ids_of, salts_of
+from audit.models import AuditLog, AuditRemoval, AuditSeal
+from audit.operations.retention import LEAST_KEPT, RETENTION
+from audit.operations.seals import ID_BYTES, header_of, leaves_of, log_ids_of, parts, salts_of
 from audit.sealing import checkpoints
 from audit.sealing.entries import read_between
-from audit.sealing.proofs import EMPTY, digest_of, follow, leaf_of, path_of, root_of
+from audit.sealing.proofs import EMPTY, digest_of, follow, ids_digest, leaf_of, path_of, root_of
 from core.kernel.errors import NotFound
 
 # Of one company; more say nothing new.
@@ -38,6 +40,8 @@ class Verified:
     seals: int
     entries: int
     problems: list[Problem]
+    # Entries that retention took away, and said so.
+    removed: int = 0
 
     @property
     def is_intact(self) -> bool:
@@ -46,15 +50,16 @@ class Verified:
 
 def verify_company(company_id: UUID) -> Verified:
     """Read and hash every sealed entry of the company. Needs a transaction that reaches the company."""
-    seals = entries = 0
+    seals = entries = removed = 0
     problems: list[Problem] = []
+    removals = _removals(company_id)
     published = checkpoints.published()
     before: AuditSeal | None = None
     for seal in _seals(company_id):
         problems += _chain_problems(seal, before, published)
-        found, count = _entry_problems(seal)
+        found, count, gone = _entry_problems(seal, removals)
         problems += found
-        seals, entries, before = seals + 1, entries + count, seal
+        seals, entries, removed, before = seals + 1, entries + count, removed + gone, seal
         if len(problems) >= MOST_PROBLEMS:
             break
     last = before.number if before else 0
@@ -63,7 +68,7 @@ def verify_company(company_id: UUID) -> Verified:
         for (company, number) in sorted(published)
         if company == str(company_id) and number > last
     ]
-    return Verified(company_id, seals, entries, problems[:MOST_PROBLEMS])
+    return Verified(company_id, seals, entries, problems[:MOST_PROBLEMS], removed)
 
 
 def _seals(company_id: UUID) -> Iterator[AuditSeal]:
@@ -94,7 +99,25 @@ def _chain_problems(
         yield problem("seal_replaced", f"Seal {number} is not the one of the checkpoint.")
 
 
-def _entry_problems(seal: AuditSeal) -> tuple[list[Problem], int]:
+def _removals(company_id: UUID) -> dict[int, datetime]:
+    """Entries that retention says it took away, with the time it says so; only what an entry of the log bears out."""
+    said = {
+        log_id: (at, digest)
+        for log_id, at, digest in AuditLog.objects.filter(
+            company_id=company_id, action=RETENTION
+        ).values_list("pk", "at", "new_values__digest")
+    }
+    found: dict[int, datetime] = {}
+    for removal in AuditRemoval.objects.filter(company_id=company_id):
+        at, digest = said.get(removal.log_id, (None, ""))
+        packed = bytes(removal.log_ids)
+        if at is not None and digest == removal.digest == ids_digest(packed):
+            found |= {int.from_bytes(item, "big"): at for item in parts(packed, ID_BYTES)}
+    return found
+
+
+def _entry_problems(seal: AuditSeal, removals: Mapping[int, datetime]) -> tuple[list[Problem], int, int]:
+    """What is wrong with the seal's entries, how many there are, and how many retention took away."""
     number = seal.number
     sealed = dict(zip(log_ids_of(seal), zip(leaves_of(seal), salts_of(seal), strict=False), strict=False))
     problems = []
@@ -105,8 +128,16 @@ def _entry_problems(seal: AuditSeal) -> tuple[list[Problem], int]:
             problems.append(Problem(number, "inserted", log_id, f"Entry {log_id} was put in later."))
         elif leaf_of(facts, kept[1], values) != kept[0]:
             problems.append(Problem(number, "changed", log_id, f"Entry {log_id} was changed."))
-    problems += [Problem(number, "removed", log_id, f"Entry {log_id} was removed.") for log_id in sealed]
-    return sorted(problems, key=lambda item: item.log_id or 0), len(rows)
+    # Retention takes nothing that was sealed a short time ago, so that it hides nothing new.
+    gone = {
+        log_id for log_id in sealed if log_id in removals and seal.sealed_at <= removals[log_id] - LEAST_KEPT
+    }
+    problems += [
+        Problem(number, "removed", log_id, f"Entry {log_id} was removed.")
+        for log_id in sealed
+        if log_id not in gone
+    ]
+    return sorted(problems, key=lambda item: item.log_id or 0), len(rows), len(gone)
 
 
 # --- single entries, and bundles -------------------------------------------------------------------------------------
@@ -153,8 +184,13 @@ def write_bundle(company_id: UUID, file: TextIO) -> int:
     for seal in _seals(company_id):
         _line(file, {"seal": header_of(seal)})
         kept = dict(zip(log_ids_of(seal), zip(leaves_of(seal), salts_of(seal), strict=True), strict=True))
-        for log_id, facts, values in _rows_of(seal):
+        rows = {row[0]: row for row in _rows_of(seal)}
+        for log_id in (*kept, *(log_id for log_id in rows if log_id not in kept)):
             leaf, salt = kept.get(log_id, (b"", b""))
+            if log_id not in rows:
+                _line(file, {"id": log_id, "is_removed": True, "leaf": leaf.hex()})
+                continue
+            _, facts, values = rows[log_id]
             _line(
                 file,
                 {
@@ -166,6 +202,9 @@ def write_bundle(company_id: UUID, file: TextIO) -> int:
                 },
             )
             written += 1
+    for removal in AuditRemoval.objects.filter(company_id=company_id).order_by("log_id"):
+        packed = bytes(removal.log_ids)
+        _line(file, {"removal": removal.log_id, "ids": base64.b64encode(packed).decode()})
     return written
 
 

@@ -115,7 +115,7 @@ class AsOfView(ApiView):
         response=PastRecordDocument,
         query={**_RECORD, "at": {**TIME, "description": "When."}},
         required_query=("entity_type", "entity_id", "at"),
-        errors=(404,),
+        errors=(404, 410),
     )
     def get(self, request: Request) -> Response:
         faults: list[Fault] = []

@@ -129,6 +129,46 @@ REVOKE ALL ON FUNCTION app_make_log_partitions(date, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app_make_log_partitions(date, integer) TO {PLATFORM_ROLE};
 """
 
+# How young an entry may be, and still be removed: no policy of a company asks for less.
+LEAST_KEPT_DAYS = 30
+# Retention's only ways to take anything out of the log. Young entries stay whoever asks; whoever asks writes down what went.
+RETENTION = f"""
+CREATE OR REPLACE FUNCTION app_remove_log_entries(company uuid, ids bigint[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE contexts bigint[]; removed bigint;
+BEGIN
+  WITH gone AS (
+    DELETE FROM core_changelog WHERE company_id = company AND id = ANY(ids)
+      AND at < now() - interval '{LEAST_KEPT_DAYS} days' RETURNING context_id)
+  SELECT count(*), array_agg(DISTINCT context_id) INTO removed, contexts FROM gone;
+  DELETE FROM core_changecontext c WHERE c.id = ANY(contexts)
+    AND NOT EXISTS (SELECT FROM core_changelog l WHERE l.context_id = c.id);
+  RETURN removed;
+END $$;
+REVOKE ALL ON FUNCTION app_remove_log_entries(uuid, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_remove_log_entries(uuid, bigint[]) TO {PLATFORM_ROLE};
+
+-- Months of which nothing is left. Gives up soon where somebody reads the log for long.
+CREATE OR REPLACE FUNCTION app_drop_empty_log_partitions(today date) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '3s' AS $$
+DECLARE part text; is_used boolean;
+BEGIN
+  FOR part IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'core_changelog'::regclass AND c.relname ~ '^core_changelog_[0-9]{{4}}_[0-9]{{2}}$'
+      AND to_date(right(c.relname, 7), 'YYYY_MM') < date_trunc('month', today) - interval '{LEAST_KEPT_DAYS} days'
+    ORDER BY 1
+  LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I)', part) INTO is_used;
+    IF NOT is_used THEN
+      EXECUTE format('DROP TABLE %I', part);
+      RETURN NEXT part;
+    END IF;
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION app_drop_empty_log_partitions(date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_drop_empty_log_partitions(date) TO {PLATFORM_ROLE};
+"""
+
 PROTECTION = f"""
 DO $$ DECLARE part regclass; BEGIN
   FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'core_changelog'::regclass LOOP
@@ -169,6 +209,7 @@ def create_log(cursor: CursorWrapper, today: date) -> None:
             cursor.execute(f'DROP POLICY IF EXISTS {policy} ON "{table}"')
             cursor.execute(f'CREATE POLICY {policy} ON "{table}" TO {role} USING ({condition})')
     cursor.execute(MAKE_PARTITIONS)
+    cursor.execute(RETENTION)
     ensure_partitions(cursor, today)
     cursor.execute(PROTECTION)
 

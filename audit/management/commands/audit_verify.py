@@ -46,8 +46,9 @@ class Command(BaseCommand):
                         write_bundle(company_id, file)
             seconds = time.monotonic() - started
             word = "intact" if verified.is_intact else f"{len(verified.problems)} problems"
+            gone = f", {verified.removed} removed by retention" if verified.removed else ""
             self.stdout.write(
-                f"{slug}: {verified.entries} entries in {verified.seals} seals, {word} ({seconds:.1f} s)"
+                f"{slug}: {verified.entries} entries in {verified.seals} seals, {word}{gone} ({seconds:.1f} s)"
             )
             for problem in verified.problems:
                 self.stdout.write(f"  {problem.text}")
