@@ -342,7 +342,18 @@ def _workflow_run(made: Stock, status: str = "waiting") -> str:
         return str(run.pk)
 
 
+def _report(made: Stock) -> dict[str, str]:
+    return {"pk": str(made.record("report"))}
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
+    "GET /analytics/reports/fields/": lambda made: {"query": {"data_source": "deals"}},
+    "POST /analytics/reports/preview/": lambda made: {
+        "body": {"data_source": "deals", "pivot_rows": ["account"], "pivot_columns": ["stage"]}
+    },
+    "POST /analytics/reports/{pk}/run/": lambda made: {"path": _report(made), "body": {"filters": []}},
+    "GET /analytics/reports/{pk}/drill/": lambda made: {"path": _report(made), "query": {"row": "[]"}},
+    "GET /analytics/reports/{pk}/runs/": lambda made: {"path": _report(made)},
     "GET /audit/seals/{seal_id}/proof/": _seal,
     "GET /audit/exports/{audit_log_export_id}/download/": lambda made: {
         "path": _finished(made, "audit_log_export")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -148,6 +149,18 @@ LIKELY: dict[tuple[str, str], Any] = {
     ("import_template", "transformation_rules"): [],
     ("import_template", "validation_rules"): [],
     ("import_template", "required_fields"): [],
+    ("report", "data_source"): "deals",
+    ("report", "pivot_rows"): ["stage", "account.industry"],
+    ("report", "pivot_columns"): ["quarter"],
+    ("report", "pivot_values"): [{"field": "amount", "aggregation": "sum"}],
+    ("report", "pivot_filters"): [],
+    ("report", "sort"): {},
+    ("report", "limits"): {},
+    ("report", "chart_config"): {},
+    ("report", "schedule"): {},
+    ("report", "schedule_recipients"): [],
+    ("report", "shared_with"): [],
+    ("report", "owner"): None,
     ("workflow", "entity_type"): "lead",
     # Whoever makes it: only an administrator may name somebody else.
     ("workflow", "run_as"): None,
@@ -180,7 +193,8 @@ def likely_values(made: Stock, entity: Entity, item: Field, number: int) -> list
         Kind.DECIMAL: [str(marks.number + number), "7", "1"],
         Kind.MONEY: [str(marks.number + number), "7", "1"],
         Kind.BOOLEAN: [True if item.default is None else item.default, False],
-        Kind.DATE: [marks.day, "2026-06-30"],
+        # The last one where no two records may have the same.
+        Kind.DATE: [marks.day, "2026-06-30", (date(1990, 1, 1) + timedelta(days=number)).isoformat()],
         Kind.DATETIME: [f"{marks.day}T10:00:00Z", "2026-06-30T10:00:00Z"],
         Kind.TAGS: [[f"{marks.text} {number}"], ["read"], ["text"], []],
         Kind.JSON: [{}, []],

@@ -1,0 +1,1 @@
+"""Rates by which money of several currencies becomes money of the company's own."""
