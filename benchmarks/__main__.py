@@ -54,7 +54,7 @@ def _enter_home() -> None:
 
 
 def _goals(seconds: float) -> dict[str, Callable[[], list]]:  # type: ignore[type-arg]
-    from benchmarks.goals import changes, importing, isolation, lists, paging
+    from benchmarks.goals import auditing, changes, importing, isolation, lists, paging
 
     return {
         "G4": lambda: [lists.list_goal("G4", 100, 0.50, seconds)],
@@ -63,6 +63,7 @@ def _goals(seconds: float) -> dict[str, Callable[[], list]]:  # type: ignore[typ
         "G8": isolation.goal,
         "G1": lambda: [importing.goal()],
         "G10": lambda: [paging.goal(seconds)],
+        "G21": auditing.goal,
     }
 
 

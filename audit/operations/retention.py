@@ -20,11 +20,8 @@ from audit.sealing.proofs import ids_digest
 from core.changes.ddl import LEAST_KEPT_DAYS
 from core.changes.facts import record_fact
 from core.changes.rows import to_json
-from core.kernel.faultpoints import declare, fault
 from core.kernel.transactions import retried
 from core.tenancy.context import system_context
-
-declare("retention.before_commit")
 
 # The action of the entries that say what was removed. They stay.
 RETENTION = "retention"
@@ -128,7 +125,6 @@ def _remove_batch(company_id: UUID, now: datetime, batch: int) -> int:
         entity_types=kinds,
         newest_at=newest,
     ).save(force_insert=True)
-    fault("retention.before_commit")
     return len(ids)
 
 

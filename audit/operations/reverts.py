@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from django.db import connection
 
 from audit.models import AuditLog
 from audit.queries import get_entry
@@ -90,7 +93,7 @@ def _refuse_conflicts(entry: AuditLog, later: Any) -> None:
 
 def _old_values(seen: EntityView, entry: AuditLog, fields: Sequence[str] | None) -> dict[str, Any]:
     """The values to be written, by field. Raises: as `revert_entry` says."""
-    before = _flat(entry.old_values)
+    before, exact = _flat(entry.old_values), _exact_values(entry)
     after = _flat(entry.new_values)
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     faults: list[Fault] = []
@@ -107,7 +110,7 @@ def _old_values(seen: EntityView, entry: AuditLog, fields: Sequence[str] | None)
         if name not in seen.editable:
             faults.append(Fault("fields", NOT_EDITABLE, "Your role may not change what this entry changed."))
             continue
-        old = before.get(name)
+        old = exact.get(name) if isinstance(before.get(name), float) else before.get(name)
         try:
             values[name] = None if old is None else field.type.from_json(field, old)
         except BadValue as bad:
@@ -122,6 +125,14 @@ def _old_values(seen: EntityView, entry: AuditLog, fields: Sequence[str] | None)
             name.removeprefix(f"{CUSTOM_FIELDS}."): value for name, value in custom.items()
         }
     return values
+
+
+def _exact_values(entry: AuditLog) -> dict[str, Any]:
+    """The old values with all digits: what is no whole number is a text."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT old_values::text FROM core_changelog WHERE id = %s", [entry.pk])
+        [(text,)] = cursor.fetchall()
+    return _flat(json.loads(text, parse_float=str)) if text else {}
 
 
 def _flat(values: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -249,6 +249,15 @@ class TestReverts:
         assert undone["cause"] == entry
         assert undone["user"] == str(acme.users["admin"])
 
+    @pytest.mark.parametrize("revenue", ["1054.00", "12345678901234.57", "0.10", None])
+    def test_give_numbers_back_with_all_their_digits(self, revenue: str | None, acme: World) -> None:
+        record = account(acme, annual_revenue=revenue)
+        change(acme, record, annual_revenue="7.25")
+        entry = newest(acme, record)["id"]
+        answer = acme.client().post(f"{LOGS}{entry}/revert/")
+        assert answer.status_code == 200, answer.content
+        assert acme.client().get(f"/api/v1/accounts/{record}/").json()["annual_revenue"] == revenue
+
     def test_take_single_fields(self, acme: World) -> None:
         record = account(acme)
         change(acme, record, name="Acme Inc", website="https://acme.test/")

@@ -28,7 +28,6 @@ from core.tenancy.postgresql.base import database_owner
 from tests.worlds import World, make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TRIALS = 20
 OFFLINE = Path(proofs.__file__)
 
 
@@ -296,11 +295,14 @@ def sealed_ids(world: World) -> list[int]:
 
 
 class TestTampering:
-    def test_with_entries_is_found_and_the_first_bad_one_named(self, worlds: tuple[World, World]) -> None:
+    @pytest.mark.parametrize("trials", [20, pytest.param(100, marks=pytest.mark.long)])
+    def test_with_entries_is_found_and_the_first_bad_one_named(
+        self, trials: int, worlds: tuple[World, World]
+    ) -> None:
         acme, globex = worlds
         random.seed(5)
         for tamper in OF_ENTRIES:
-            for trial in range(TRIALS):
+            for trial in range(trials):
                 with as_owner() as cursor:
                     first = tamper(cursor, acme, globex, sealed_ids(acme))
                     problems = verify_company(acme.company.pk).problems
