@@ -29,7 +29,7 @@ _WHO = _joined(
     "c.cause::text",
     "c.depth::text",
 )
-_FACTS = _joined(
+_FACTS = (
     "'1'",
     "l.id::text",
     "l.company_id::text",
@@ -42,13 +42,27 @@ _FACTS = _joined(
     "l.is_sensitive::text",
     "l.requires_review::text",
 )
-_VALUES = _joined("l.old_values::text", "l.new_values::text", "l.entity_name", "l.description")
+_VALUES = ("l.old_values::text", "l.new_values::text", "l.entity_name", "l.description")
 
+
+def _named(prefix: str, expressions: tuple[str, ...]) -> str:
+    return ", ".join(f"{item} AS {prefix}{place}" for place, item in enumerate(expressions))
+
+
+def _aliases(prefix: str, expressions: tuple[str, ...]) -> list[str]:
+    return [f"t.{prefix}{place}" for place in range(len(expressions))]
+
+
+# Each text is made once, in the inner query, which OFFSET keeps apart: its length and itself are both wanted.
 _SELECT = f"""
-SELECT l.company_id, l.xid, l.id, {_FACTS} || coalesce(w.who, '-'), {_VALUES}
-FROM ({{rows}}) l
-LEFT JOIN (SELECT c.id, {_WHO} AS who FROM core_changecontext c) w ON w.id = l.context_id
-ORDER BY l.xid, l.id"""
+SELECT t.company_id, t.xid, t.id, {_joined(*_aliases("f", _FACTS))} || coalesce(w.who, '-'),
+  {_joined(*_aliases("v", _VALUES))}
+FROM (
+  SELECT l.company_id, l.xid, l.id, l.context_id, {_named("f", _FACTS)}, {_named("v", _VALUES)}
+  FROM ({{rows}}) l OFFSET 0
+) t
+LEFT JOIN (SELECT c.id, {_WHO} AS who FROM core_changecontext c) w ON w.id = t.context_id
+ORDER BY t.xid, t.id"""
 _NEW = _SELECT.format(
     # What belongs to no company, or to one that is gone, has no chain to be in.
     rows="SELECT x.* FROM core_changelog x WHERE (xid, id) > (%s, %s) "

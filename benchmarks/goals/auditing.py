@@ -125,7 +125,7 @@ def _exploring() -> Section:
     }
 
     def read(query: dict[str, str], token: str) -> Callable[[], float]:
-        url = f"/api/v1/audit/logs/?{urlencode({'cursor': '', 'page_size': '25', **query})}"
+        url = f"/api/v1/audit/logs/?{urlencode({'cursor': '', 'page_size': '5', **query})}"
 
         def once() -> None:
             answer = client.get(url, headers={"Authorization": f"Bearer {token}"})
