@@ -63,7 +63,8 @@ def _goals(seconds: float) -> dict[str, Callable[[], list]]:  # type: ignore[typ
         "G8": isolation.goal,
         "G1": lambda: [importing.goal()],
         "G10": lambda: [paging.goal(seconds)],
-        "G21": auditing.goal,
+        "G21": lambda: [auditing.sealing()],
+        "G22": lambda: [auditing.exploring()],
     }
 
 
