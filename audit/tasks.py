@@ -17,6 +17,8 @@ from audit.operations.seals import seal_new
 from core.jobs import GiveUp, JobRun, Presented, Reference, job_handler
 from core.tenancy.actors import Actor, system_actor
 
+# Closing a workbook of a million rows takes minutes in which nothing can be said.
+LEASE = timedelta(minutes=5)
 _PATHS = {
     EXPORT: ("audit_log_export", "audit/exports"),
     REPORT: ("compliance_report", "audit/compliance-reports"),
@@ -93,6 +95,7 @@ def _outcome(run: JobRun, make: Callable[..., Made]) -> dict[str, Any]:
 @job_handler(
     EXPORT,
     transactional=False,
+    lease=LEASE,
     label="Audit log export",
     description="Writes entries of the change log into a file.",
     on_failed=_failed,
@@ -108,6 +111,7 @@ def export(run: JobRun) -> dict[str, Any]:
 @job_handler(
     REPORT,
     transactional=False,
+    lease=LEASE,
     label="Compliance report",
     description="Answers a question of compliance from the change log, as PDF and JSON.",
     on_failed=_failed,

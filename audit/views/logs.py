@@ -35,6 +35,14 @@ from core.rest.views import ApiView
 # Of one revert.
 MAX_FIELDS = 200
 DEFAULT_SUMMARY = timedelta(days=30)
+_ENTRY = {
+    "log_id": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 10**18 - 1,
+        "description": "The number of an entry.",
+    }
+}
 _RECORD = {
     "entity_type": {"type": "string", "minLength": 1, "maxLength": 64, "description": "The kind of record."},
     "entity_id": {"type": "string", "format": "uuid", "description": "The record."},
@@ -65,7 +73,7 @@ class LogView(ApiView):
 
     verbs = {"get": VIEW_AUDIT}
 
-    @documented(response=HistoryDocument)
+    @documented(response=HistoryDocument, path=_ENTRY)
     def get(self, request: Request, log_id: str) -> Response:
         [document] = history_documents(self.actor, [queries.get_entry(self.actor, log_id)])
         return Response(document.model_dump(mode="json"))
@@ -168,7 +176,7 @@ class ReviewView(ApiView):
 
     verbs = {"post": MANAGE_AUDIT}
 
-    @documented(request=ReviewInput, response=AuditLogDocument, optional_body=True)
+    @documented(request=ReviewInput, response=AuditLogDocument, optional_body=True, path=_ENTRY)
     def post(self, request: Request, log_id: str) -> Response:
         """Note that you have looked at an entry; the first review stands."""
         body = ReviewInput.read(request.data)
@@ -191,7 +199,9 @@ class RevertView(ApiView):
 
     verbs = {"post": VIEW_AUDIT}
 
-    @documented(request=_REVERT_INPUT, response=RevertedRecord, optional_body=True, errors=(423,))
+    @documented(
+        request=_REVERT_INPUT, response=RevertedRecord, optional_body=True, errors=(423,), path=_ENTRY
+    )
     def post(self, request: Request, log_id: str) -> Response:
         """Write the old values of a change back, as a new change; later changes of the same fields stand in the way."""
         fields = _fields(request.data)
