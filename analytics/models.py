@@ -1,6 +1,6 @@
 """The tables of the app, each declared in its subject's package."""
 
 from analytics.currencies.models import ExchangeRate
-from analytics.reports.models import Report, ReportRun
+from analytics.reports.models import Dashboard, Report, ReportRun
 
-__all__ = ["ExchangeRate", "Report", "ReportRun"]
+__all__ = ["Dashboard", "ExchangeRate", "Report", "ReportRun"]

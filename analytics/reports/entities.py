@@ -53,3 +53,34 @@ REPORT = register(
         ordering="name",
     )
 )
+
+
+DASHBOARD = register(
+    Entity(
+        name="dashboard",
+        plural="dashboards",
+        model_label="analytics.Dashboard",
+        served_at="analytics/dashboards",
+        description="Reports side by side, with filters that all of them share.",
+        facts=(
+            fact("name", meaning="name", search="A"),
+            fact("description", search="D"),
+            fact(
+                "widgets",
+                description="[{report, title, x, y, w, h, show}] on a grid of twelve columns; show: chart, table, both.",
+            ),
+            fact("filters", description="Conditions that the records of every report must meet."),
+            fact("owner", meaning="owner"),
+            fact("visibility"),
+            fact("shared_with", description="Ids of people and roles that a shared dashboard is open to."),
+            fact("is_favorite"),
+        ),
+        writes=Writes(
+            create=operations.create_dashboards,
+            update=operations.update_dashboards,
+            delete=operations.delete_dashboards,
+            check=operations.check_dashboard,
+        ),
+        ordering="name",
+    )
+)

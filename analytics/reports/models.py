@@ -93,6 +93,9 @@ class Report(CompanyIsolatedModel):
     # When it is sent next; none while it is not scheduled.
     next_run_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # The clockwork moves it on; nobody has changed the report.
+    unlogged_columns = CompanyIsolatedModel.unlogged_columns | {"next_run_at"}
+
     class Meta(CompanyIsolatedModel.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint("company", "owner", Lower("name"), name="report_name_unique"),
@@ -135,7 +138,8 @@ class ReportRun(CompanyIsolatedModel):
     row_count = models.BigIntegerField(null=True)
     is_complete = models.BooleanField(null=True)
     error = models.TextField(blank=True, default="")
-    # The stored file.
+    # The job that makes its file, and the stored file.
+    job_id = models.UUIDField(null=True)
     file_id = models.UUIDField(null=True)
     # Filters given beside those of the report.
     filters = models.JSONField(default=list)
@@ -149,3 +153,31 @@ class ReportRun(CompanyIsolatedModel):
 
     def __str__(self) -> str:
         return f"run {self.pk}"
+
+
+class Dashboard(CompanyIsolatedModel):
+    """Reports side by side, with filters that all of them share."""
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="", db_default="")
+    # As people write them; see `analytics.reports.schemas.WidgetDocument`.
+    widgets = _json(list)
+    filters = _json(list)
+    owner = PersonField(null=True, blank=True)
+    visibility = models.CharField(
+        max_length=16, choices=Visibility, default=Visibility.PRIVATE, db_default=Visibility.PRIVATE
+    )
+    shared_with = _json(list)
+    is_favorite = models.BooleanField(default=False, db_default=False)
+
+    class Meta(CompanyIsolatedModel.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint("company", "owner", Lower("name"), name="dashboard_name_unique"),
+            models.CheckConstraint(name="dashboard_named", condition=~models.Q(name="")),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["company", "-created_at", "-id"], name="dashboard_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

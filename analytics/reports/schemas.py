@@ -76,10 +76,37 @@ class LimitsDocument(Part):
 class ChartDocument(Part):
     """How the answer is drawn. The axes name a dimension and a measure by field or name."""
 
-    type: Literal["bar", "stacked_bar", "line", "area", "pie", "scatter", "heatmap", "gauge"] = "bar"
+    type: Literal["bar", "stacked_bar", "line", "area", "pie", "scatter", "heatmap", "gauge", "funnel"] = (
+        "bar"
+    )
     x_axis: str = Field("", max_length=MAX_PATH)
     y_axis: str = Field("", max_length=MAX_PATH)
     color_by: str = Field("", max_length=MAX_PATH)
     title: str = Field("", max_length=200)
     target: float | None = Field(None, allow_inf_nan=False)
     maximum: float | None = Field(None, allow_inf_nan=False)
+
+
+class ScheduleDocument(Part):
+    """When a report is sent. What is not said: 8 o'clock, Monday, the first of the month, the company's time zone."""
+
+    time: str = Field("08:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    weekday: int = Field(1, ge=1, le=7, description="1 is Monday.")
+    day: int = Field(1, ge=1, le=31, description="Of the month; the last one where a month is shorter.")
+    timezone: str = Field("", max_length=64)
+    cron: str = Field("", max_length=100)
+    per_recipient: bool = Field(
+        False, description="Each recipient gets what they may see themselves, not what the owner sees."
+    )
+
+
+class WidgetDocument(Part):
+    """A report at a place of a dashboard's grid of twelve columns."""
+
+    report: str = Field(max_length=36)
+    title: str = Field("", max_length=200)
+    x: int = Field(0, ge=0, le=11)
+    y: int = Field(0, ge=0, le=1_000)
+    w: int = Field(6, ge=1, le=12)
+    h: int = Field(4, ge=1, le=24)
+    show: Literal["chart", "table", "both"] = "both"

@@ -190,6 +190,8 @@ AUDIT_CHECKPOINT_FILE = env.text("AUDIT_CHECKPOINT_FILE", "")
 AUDIT_EXPORT_RETENTION_DAYS = env.integer("AUDIT_EXPORT_RETENTION_DAYS", 30, minimum=1)
 AUDIT_EXPORT_MAX_MB = env.integer("AUDIT_EXPORT_MAX_MB", 4_096, minimum=1)
 COMPLIANCE_REPORT_RETENTION_DAYS = env.integer("COMPLIANCE_REPORT_RETENTION_DAYS", 365, minimum=1)
+# How long the files that reports are written to are kept.
+REPORT_FILE_RETENTION_DAYS = env.integer("REPORT_FILE_RETENTION_DAYS", 30, minimum=1)
 
 # Time and language ----------------------------------------------------------------------------------
 

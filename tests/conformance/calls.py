@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from analytics.reports.operations.runs import ask_for_file
 from audit.models import AuditLog, AuditSeal
 from audit.operations.seals import log_ids_of
 from core.access import view
@@ -346,6 +347,16 @@ def _report(made: Stock) -> dict[str, str]:
     return {"pk": str(made.record("report"))}
 
 
+def _report_file(made: Stock) -> dict[str, str]:
+    """A run of the main report whose file a job has made."""
+    with made.world.acting() as actor:
+        report = view("report", actor).get(made.record("report"))
+        run = ask_for_file(actor, report, format="csv", filters=[], now=timezone.now())
+    with system_context("a worker for a test"):
+        run_job(run.job_id, now=timezone.now() + timedelta(hours=1))
+    return {**_report(made), "run_id": str(run.pk)}
+
+
 RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /analytics/reports/fields/": lambda made: {"query": {"data_source": "deals"}},
     "POST /analytics/reports/preview/": lambda made: {
@@ -353,6 +364,9 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     },
     "POST /analytics/reports/{pk}/run/": lambda made: {"path": _report(made), "body": {"filters": []}},
     "GET /analytics/reports/{pk}/drill/": lambda made: {"path": _report(made), "query": {"row": "[]"}},
+    "GET /analytics/reports/{pk}/runs/{run_id}/download/": lambda made: {"path": _report_file(made)},
+    "GET /analytics/reports/{pk}/chart/": lambda made: {"path": _report(made)},
+    "POST /analytics/dashboards/{pk}/run/": lambda made: {"path": {"pk": str(made.record("dashboard"))}},
     "GET /analytics/reports/{pk}/runs/": lambda made: {"path": _report(made)},
     "GET /audit/seals/{seal_id}/proof/": _seal,
     "GET /audit/exports/{audit_log_export_id}/download/": lambda made: {

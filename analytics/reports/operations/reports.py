@@ -10,8 +10,9 @@ from uuid import UUID
 from django.db import connection
 
 from analytics.reports.definitions import read_definition
-from analytics.reports.models import Report
+from analytics.reports.models import Frequency, Report
 from analytics.reports.queries import DEFINING
+from analytics.reports.schedules import next_time, read_schedule
 from core.changes import Outcome, Rows, WriteSpec, erase, insert, update
 from core.delivery.addresses import read_address
 from core.kernel.errors import DomainError, Fault, refused_input
@@ -19,6 +20,7 @@ from core.tenancy import context
 from core.tenancy.actors import Actor
 
 MAX_RECIPIENTS = 50
+SCHEDULING = ("is_scheduled", "schedule_frequency", "schedule", "owner")
 
 _SPEC = WriteSpec(
     Report,
@@ -45,10 +47,16 @@ def check_report(values: Mapping[str, Any]) -> None:
             read_definition(actor, document)
         except DomainError as refusal:
             faults += refusal.faults
+    if any(name in values for name in SCHEDULING):
+        frequency = values.get("schedule_frequency") or (
+            stored.schedule_frequency if stored else Frequency.WEEKLY
+        )
+        schedule = values.get("schedule", stored.schedule if stored else {})
+        faults += read_schedule(schedule, frequency)[1]
     if "schedule_recipients" in values:
         faults += _recipients(values["schedule_recipients"])
     if "shared_with" in values:
-        faults += _people(values["shared_with"])
+        faults += people_faults(values["shared_with"])
     if faults:
         raise refused_input(faults=faults)
 
@@ -72,7 +80,7 @@ def _recipients(documents: Any) -> list[Fault]:
     return faults
 
 
-def _people(documents: Any) -> list[Fault]:
+def people_faults(documents: Any) -> list[Fault]:
     if not isinstance(documents, list) or len(documents) > 500:
         return [
             Fault("shared_with", "not_a_list", "A list of at most 500 ids of people and roles is expected.")
@@ -88,12 +96,40 @@ def _people(documents: Any) -> list[Fault]:
 
 def create_reports(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
     """Keep reports. Needs a transaction. `check_report` has judged their content."""
-    return insert(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
+    outcome = insert(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
+    _arm(actor, outcome, now)
+    return outcome
 
 
 def update_reports(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:
     """Change reports. Needs a transaction. `check_report` has judged their content."""
-    return update(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
+    outcome = update(_SPEC, rows, actor=actor, now=now, all_or_none=all_or_none)
+    _arm(actor, outcome, now)
+    return outcome
+
+
+def _arm(actor: Actor, outcome: Outcome, now: datetime) -> None:
+    """When the written reports are due next; never while they are not scheduled. Two statements for any number."""
+    changed = [key for place, key in outcome.ids.items() if place not in outcome.unchanged]
+    if not changed:
+        return
+    armed = []
+    for report in Report.objects.filter(pk__in=changed):
+        due = None
+        if report.is_scheduled and report.schedule_recipients:
+            due = next_time(report.schedule, report.schedule_frequency, actor.zone, now)
+        if due != report.next_run_at:
+            report.next_run_at = due
+            armed.append(report)
+    if armed:
+        Report.objects.bulk_update(armed, ["next_run_at"])
+
+
+def stop_schedule(actor: Actor, report: Report, *, now: datetime) -> None:
+    """Send the report no more. Needs a transaction."""
+    row = {"id": report.pk, "is_scheduled": False}
+    update(_SPEC, Rows.of(Report, [row]), actor=actor, now=now).raise_if_refused()
+    Report.objects.filter(pk=report.pk).update(next_run_at=None)
 
 
 def delete_reports(*, actor: Actor, rows: Rows, now: datetime, all_or_none: bool = True) -> Outcome:

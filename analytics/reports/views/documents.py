@@ -117,6 +117,30 @@ class ReportRunDocument(_Part):
     row_count: int | None
     complete: bool | None
     error: str
+    job: UUID | None
+    file: UUID | None
+
+
+class WidgetAnswerDocument(_Part):
+    """What a widget shows: its report's pivot and chart (a Vega-Lite specification), or why it shows neither."""
+
+    report: str
+    title: str
+    x: int
+    y: int
+    w: int
+    h: int
+    show: str
+    pivot: PivotDocument | None
+    chart: dict[str, Any] | None
+    problem: str
+
+
+class DashboardAnswerDocument(_Part):
+    """A dashboard's reports as the caller may see them."""
+
+    name: str
+    widgets: list[WidgetAnswerDocument]
 
 
 def read_body(model: type[BaseModel], document: Any) -> Any:

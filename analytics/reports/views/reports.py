@@ -12,10 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from analytics.reports import queries
+from analytics.reports.definitions import read_definition
 from analytics.reports.fields import fields_of
 from analytics.reports.models import Report, ReportRun, RunStatus
-from analytics.reports.operations.runs import note_run
+from analytics.reports.operations.runs import ask_for_file, note_run
 from analytics.reports.pivots import find_source
+from analytics.reports.rendering import chart_of
 from analytics.reports.views.documents import (
     PivotDocument,
     ReportFieldDocument,
@@ -26,13 +28,15 @@ from analytics.reports.views.documents import (
     read_body,
 )
 from core.access import view
-from core.kernel.errors import Fault, Invalid
+from core.kernel.errors import Conflict, Fault, Invalid
+from core.render.charts.vega import vega_lite
 from core.rest.filtered_lists import FilteredListView
 from core.rest.filters import ChoiceFilter
 from core.rest.listing import read_list_query, read_pairs, render_page
 from core.rest.schema import documented
 from core.rest.views import ApiView
 
+FORMATS = ("json", "csv", "excel", "pdf", "html")
 _KEY = {"type": "string", "default": "[]", "description": "The key of a header, as JSON: none is the total."}
 
 
@@ -85,15 +89,56 @@ class _OfReport(ApiView):
 class RunView(_OfReport):
     """Run a report."""
 
-    @documented(request=ReportRunInput, response=PivotDocument, optional_body=True)
+    @documented(
+        request=ReportRunInput,
+        response=PivotDocument,
+        also={202: ReportRunDocument},
+        query={
+            "format": {
+                "type": "string",
+                "enum": list(FORMATS),
+                "default": "json",
+                "description": "json answers at once; of the others a job makes a file (202).",
+            }
+        },
+        optional_body=True,
+    )
     def post(self, request: Request, pk: str) -> Response:
         """Run the report over the records that the caller sees."""
         asked = read_body(ReportRunInput, request.data)
+        chosen = request.query_params.get("format", "json")
+        if chosen not in FORMATS:
+            raise Invalid(faults=[Fault("format", "not_a_choice", f"There are: {', '.join(FORMATS)}.")])
         report = self.report(pk)
         document = {**queries.document_of(report), "filters": asked.filters}
+        if chosen != "json":
+            # What cannot be run is said now, not by the job.
+            read_definition(self.actor, document)
+            run = ask_for_file(self.actor, report, format=chosen, filters=asked.filters, now=self.now)
+            return Response(run_document(run).model_dump(mode="json"), status=202)
         answer = queries.run(self.actor, document, now=self.now)
         note_run(self.actor, report, row_count=answer.record_count, filters=asked.filters, now=self.now)
         return Response(queries.as_document(answer))
+
+
+class ChartView(_OfReport):
+    """The chart of a report."""
+
+    @documented(
+        response={"type": "object", "additionalProperties": True},
+        query={"theme": {"type": "string", "enum": ["light", "dark"], "default": "light"}},
+        errors=(409, 422),
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """Answer the report's chart as a Vega-Lite specification."""
+        theme = request.query_params.get("theme", "light")
+        if theme not in ("light", "dark"):
+            raise Invalid(faults=[Fault("theme", "not_a_choice", "There are: light, dark.")])
+        report = self.report(pk)
+        chart = chart_of(self.actor, queries.document_of(report), report.name, now=self.now)
+        if chart is None:
+            raise Conflict("The report has no chart.", code="no_chart")
+        return Response(vega_lite(chart, theme=theme))  # type: ignore[arg-type]
 
 
 class DrillView(_OfReport):
@@ -174,4 +219,6 @@ def run_document(run: ReportRun) -> ReportRunDocument:
         row_count=run.row_count,
         complete=run.is_complete,
         error=run.error,
+        job=run.job_id,
+        file=run.file_id,
     )
