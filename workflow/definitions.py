@@ -12,6 +12,7 @@ from croniter import CroniterError, croniter
 from django.conf import settings
 
 from core.access import EntityView, view
+from core.access.related import split_path
 from core.conditions import Condition, compile_condition
 from core.entities import Entity, entities
 from core.entities.kinds import Kind
@@ -106,14 +107,6 @@ class Setting:
                 return unknown
             source = view(source.access.relations[step], self.actor)
         return None if source is not None and names and names[-1] in source.fields else unknown
-
-
-def split_path(path: str) -> list[str]:
-    """`account.custom_fields.tier` -> `account`, `custom_fields.tier`."""
-    names = path.split(".")
-    if len(names) > 1 and names[-2] == "custom_fields":
-        names[-2:] = [f"custom_fields.{names[-1]}"]
-    return names
 
 
 def zone_of(actor: Actor, name: str = "") -> tzinfo:

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from core.access import view
+from core.access.related import add_details, load, tree_of
 from core.changes.events import Change
 from core.conditions import Condition, Explanation, NotLoaded
 from core.entities import entities
@@ -22,7 +23,7 @@ from core.tenancy.actors import Actor, system_actor
 from workflow.definitions import compile_for
 from workflow.event_types import event_document
 from workflow.models import Workflow, WorkflowStatus, WorkflowTrigger
-from workflow.records import AsOf, add_details, load, tree_of
+from workflow.records import AsOf
 
 # Why a trigger does not start on a change that bears its event.
 RUN_AS_GONE, NOT_VISIBLE, NOT_COMPILED, NOT_MET = (

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.access import view
+from core.access.related import add_details, load, tree_of
 from core.conditions import NotLoaded
 from core.entities import entities
 from core.identity.queries import find_actor
@@ -28,7 +29,6 @@ from workflow.matching import Armed, armed_triggers
 from workflow.models import WorkflowRun
 from workflow.operations import NewRun, engine_is_on, start_runs
 from workflow.operations.execution import SOURCE
-from workflow.records import add_details, load, tree_of
 from workflow.registries import ACTION_TYPES, ActionType
 from workflow.schemas import read_part
 from workflow.steps import Step

@@ -12,13 +12,14 @@ from uuid import UUID
 from django.conf import settings
 
 from core.access import EntityView, view
+from core.access.related import add_details, load, tree_of
 from core.conditions import NotLoaded
 from core.entities import Entity, entities
 from core.kernel.errors import DomainError, NotFound, Unprocessable
 from core.tenancy.actors import Actor
 from workflow import expressions, templates
 from workflow.definitions import compile_for, zone_of
-from workflow.records import add_details, load, tree_of, value_at
+from workflow.records import value_at
 from workflow.registries import ActionType
 
 EXPRESSION = "expression"

@@ -225,6 +225,18 @@ def find_actor(user_id: UUID, company_id: UUID) -> Actor | None:
     return Actor(company_id, user_id, member.membership_id, member.rights, zone=member.zone)
 
 
+def find_actor_of_work(user_id: UUID, api_key_id: UUID | None, company_id: UUID) -> Actor | None:
+    """Who asked for work that is done later, with the rights of this moment: the person, narrowed to the key by which they
+    asked. None where they, or the key, may no longer act. Needs the company in context for a key.
+    """
+    actor = find_actor(user_id, company_id)
+    if actor is None or api_key_id is None:
+        return actor
+    with unit_of_work():
+        key = ApiKey.objects.filter(pk=api_key_id, revoked_at=None).first()
+    return narrowed_to(actor, key) if key is not None else None
+
+
 def narrowed_to(actor: Actor, key: ApiKey) -> Actor:
     """The key's owner as the key lets them act, for work that a request with the key has started."""
     owner = actor.rights

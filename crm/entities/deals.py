@@ -9,6 +9,7 @@ from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Nested, Writes,
 from core.entities.kinds import Kind
 from crm import operations
 from crm.entities.facts import became, changed_field
+from territories.entities import TERRITORY_FACTS
 
 
 def _reopened(changed: frozenset[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -78,6 +79,7 @@ DEAL = register(
             ),
             fact("last_activity_at", read_only=True),
             fact("description", search="D"),
+            *TERRITORY_FACTS,
             *RECORD_FACTS,
         ),
         internal=RECORD_INTERNAL | {"search_vector"},

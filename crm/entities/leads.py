@@ -7,6 +7,7 @@ from core.entities.kinds import Kind
 from crm import operations
 from crm.entities.facts import address_facts, became, changed_field, person_reach_facts
 from crm.models.choices import LEAD_STATUS_TYPES, LeadStatusType
+from territories.entities import TERRITORY_FACTS
 
 _LEAD_STATUS_TYPE = " ".join(f"WHEN '{status}' THEN '{kind}'" for status, kind in LEAD_STATUS_TYPES.items())
 
@@ -62,6 +63,7 @@ LEAD = register(
             fact("converted_account", read_only=True),
             fact("converted_contact", read_only=True),
             fact("converted_deal", read_only=True),
+            *TERRITORY_FACTS,
             *RECORD_FACTS,
         ),
         internal=RECORD_INTERNAL | {"email_norm", "phone_norm", "search_vector"},

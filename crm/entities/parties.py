@@ -9,6 +9,7 @@ from core.entities import RECORD_FACTS, RECORD_INTERNAL, Entity, Writes, fact, r
 from core.entities.kinds import Kind
 from crm import operations
 from crm.entities.facts import address_facts, person_reach_facts
+from territories.entities import TERRITORY_FACTS
 
 
 def _opted_out(changed: frozenset[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -45,6 +46,7 @@ ACCOUNT = register(
             *address_facts("billing_"),
             *address_facts("shipping_"),
             fact("last_activity_at", read_only=True),
+            *TERRITORY_FACTS,
             *RECORD_FACTS,
         ),
         internal=RECORD_INTERNAL | {"name_norm", "email_norm", "phone_norm", "search_vector"},
@@ -85,6 +87,7 @@ CONTACT = register(
             *address_facts("mailing_", pii=True),
             fact("description", search="D"),
             fact("last_contacted_at", read_only=True),
+            *TERRITORY_FACTS,
             *RECORD_FACTS,
         ),
         internal=RECORD_INTERNAL | {"email_norm", "phone_norm", "search_vector"},

@@ -25,6 +25,7 @@ from crm.models.choices import (
 )
 from crm.models.leads import Lead
 from crm.models.parties import Account, Contact
+from territories.models import TerritoryScoped
 
 
 class Pipeline(CompanyIsolatedModel):
@@ -119,7 +120,7 @@ class PipelineStage(CompanyIsolatedModel):
         return self.name
 
 
-class Deal(Record):
+class Deal(TerritoryScoped):
     """Something to be sold, also called opportunity. Its stage decides status, and by default the odds."""
 
     name = models.CharField(max_length=255)
@@ -161,7 +162,7 @@ class Deal(Record):
 
     unlogged_columns = Record.unlogged_columns | {"last_activity_at"}
 
-    class Meta(Record.Meta):
+    class Meta(TerritoryScoped.Meta):
         constraints: ClassVar = [
             *Record.Meta.constraints,
             columns.not_blank("deal", "name"),
@@ -202,7 +203,7 @@ class Deal(Record):
             ),
         ]
         indexes: ClassVar = [
-            *Record.Meta.indexes,
+            *TerritoryScoped.Meta.indexes,
             # The board and most reports.
             models.Index(fields=["company", "stage"], name="deal_stage"),
             # Home: what is open, and what was won since when.

@@ -13,9 +13,10 @@ from crm.models import columns
 from crm.models.catalog import LostReason
 from crm.models.choices import LeadStatus, Rating, Source, Timeline
 from crm.models.parties import Account, Contact
+from territories.models import TerritoryScoped
 
 
-class Lead(Record):
+class Lead(TerritoryScoped):
     """Someone who may buy. `converted` is its end: conversion alone sets it, and editing never undoes it."""
 
     salutation = columns.text(32)
@@ -77,7 +78,7 @@ class Lead(Record):
 
     unlogged_columns = Record.unlogged_columns | {"last_activity_at"}
 
-    class Meta(Record.Meta):
+    class Meta(TerritoryScoped.Meta):
         constraints: ClassVar = [
             *Record.Meta.constraints,
             models.CheckConstraint(
@@ -97,7 +98,7 @@ class Lead(Record):
             ),
         ]
         indexes: ClassVar = [
-            *Record.Meta.indexes,
+            *TerritoryScoped.Meta.indexes,
             models.Index(fields=["company", "status"], name="lead_status"),
             # Imports and duplicates look people up by these two.
             models.Index(fields=["company", "email_norm"], name="lead_email_norm"),

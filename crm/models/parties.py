@@ -19,9 +19,10 @@ from crm.models.choices import (
     Rating,
     Source,
 )
+from territories.models import TerritoryScoped
 
 
-class Account(Record):
+class Account(TerritoryScoped):
     """An organization: customer, prospect, partner or other."""
 
     name = models.CharField(max_length=255)
@@ -70,7 +71,7 @@ class Account(Record):
 
     unlogged_columns = Record.unlogged_columns | {"last_activity_at"}
 
-    class Meta(Record.Meta):
+    class Meta(TerritoryScoped.Meta):
         constraints: ClassVar = [
             *Record.Meta.constraints,
             columns.not_blank("account", "name"),
@@ -96,7 +97,7 @@ class Account(Record):
             ),
         ]
         indexes: ClassVar = [
-            *Record.Meta.indexes,
+            *TerritoryScoped.Meta.indexes,
             # Imports, conversion and duplicates look accounts up by these two.
             models.Index(fields=["company", "name_norm"], name="account_name_norm"),
             models.Index(fields=["company", "website_domain"], name="account_website_domain"),
@@ -115,7 +116,7 @@ class Account(Record):
         return self.name
 
 
-class Contact(Record):
+class Contact(TerritoryScoped):
     """A person at an account, or on their own."""
 
     account = TenantForeignKey(Account, models.SET_NULL, null=True, blank=True, related_name="contacts")
@@ -151,7 +152,7 @@ class Contact(Record):
 
     unlogged_columns = Record.unlogged_columns | {"last_contacted_at"}
 
-    class Meta(Record.Meta):
+    class Meta(TerritoryScoped.Meta):
         constraints: ClassVar = [
             *Record.Meta.constraints,
             columns.not_blank("contact", "last_name"),
@@ -166,7 +167,7 @@ class Contact(Record):
             ),
         ]
         indexes: ClassVar = [
-            *Record.Meta.indexes,
+            *TerritoryScoped.Meta.indexes,
             models.Index(
                 fields=["company", "account"],
                 name="contact_account",

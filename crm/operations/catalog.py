@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.changes import WriteSpec
+from core.changes.rules import PlainOperations, in_use
 from crm.models import Account, Activity, Contact, Deal, Lead, LostReason, Note, Product, Tag, Task
-from crm.operations.records import CURRENCY, PlainOperations, RecordOperations, in_use, record_spec
+from crm.operations.records import CURRENCY, RecordOperations, record_spec
 
 PRODUCTS = RecordOperations(record_spec(Product, derive={"currency": CURRENCY}))
 

@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 
 from core.access import view
 from core.changes import Outcome, Rows, WriteSpec, update
+from core.changes.rules import take_turns
 from core.kernel.errors import Fault, Invalid, NotFound, Stale
 from core.kernel.transactions import needs_transaction
 from core.tenancy.actors import Actor
@@ -23,7 +24,6 @@ from crm.models.choices import LeadStatus
 from crm.models.columns import squeezed
 from crm.operations.deals import create_deals
 from crm.operations.parties import create_accounts, create_contacts, update_accounts, update_contacts
-from crm.operations.records import take_turns
 
 # Conversion itself is the one writer of these columns.
 _CONVERTED = WriteSpec(Lead)

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from core.changes import Judged, Outcome, Rows, Rule, WriteSpec, erase, insert, judge, update
 from core.changes.gates import Verb
+from core.changes.rules import fixed
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Deal, DealContact
 from crm.operations.deals import update_deals
-from crm.operations.records import fixed
 
 _DERIVE = {"is_primary": "coalesce(o.is_primary, false)"}
 _STAYS = (

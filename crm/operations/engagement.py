@@ -11,10 +11,11 @@ from markdown_it import MarkdownIt
 
 from core.changes import Judged, Outcome, Rows, Rule, WriteSpec
 from core.changes.gates import Verb
+from core.changes.rules import PlainOperations, fixed
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Activity, ActivityParticipant, Note, Task
-from crm.operations.records import PlainOperations, RecordOperations, fixed, record_spec
+from crm.operations.records import RecordOperations, record_spec
 
 _START = "coalesce(n.start_at, o.start_at, %(now)s::timestamptz)"
 _MINUTES = f"round(extract(epoch FROM n.end_at - {_START}) / 60)::int"

@@ -7,11 +7,11 @@ from datetime import datetime
 from uuid import UUID
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
+from core.changes.rules import PlainOperations, fixed
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import DealProduct
 from crm.operations.deals import AMOUNT_LIMIT, update_deals
-from crm.operations.records import PlainOperations, fixed
 
 _NEW_PRODUCT = "n.product_id IS DISTINCT FROM o.product_id"
 

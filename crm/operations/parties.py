@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.changes import Rule
+from core.changes.rules import no_cycle
 from crm.models import Account, Contact
-from crm.operations.records import CURRENCY, RecordOperations, no_cycle, record_spec
+from crm.operations.records import CURRENCY, RecordOperations, record_spec
 
 ACCOUNTS = RecordOperations(
     record_spec(

@@ -8,12 +8,12 @@ from datetime import datetime
 from uuid import UUID
 
 from core.changes import Outcome, Rows, Rule, WriteSpec, erase, insert, update
+from core.changes.rules import PlainOperations, fixed, in_use
 from core.kernel.errors import Fault, Invalid
 from core.tenancy.actors import Actor
 from core.tenancy.postgresql.base import database
 from crm.models import Pipeline, PipelineStage
 from crm.operations.deals import REQUIRABLE
-from crm.operations.records import PlainOperations, fixed, in_use
 
 # name, code, order, stage type, probability, forecast category. The order leaves room for more.
 DEFAULT_STAGES = (

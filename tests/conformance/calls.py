@@ -83,6 +83,12 @@ def _path_value(operation: Operation, name: str, made: Stock, required: bool) ->
         return f"{made.marks.text} new {name}"
     parent = getattr(operation.view, "parent_name", name.removesuffix("_id").removesuffix("_pk"))
     if parent in entities:
+        relation = getattr(operation.view, "parent_field", "")
+        if relation and entity is not None and "pk" in operation.parameters:
+            # The parent of the very record.
+            record_id = made.record(entity.name, _PLACES.get(operation.action, MAIN))
+            with made.world.acting() as actor:
+                return str(getattr(view(entity, actor).get(record_id), f"{relation}_id"))
         return str(made.record(parent))
     if required:
         raise NoControl(f"{operation.name}: say in RECIPES what stands for {{{name}}}")
@@ -417,6 +423,9 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /metadata/entities/{name}/": lambda made: {"path": {"name": "role"}},
     "GET /metadata/entities/{name}/fields/": lambda made: {"path": {"name": "role"}},
     "GET /monitoring/health/": lambda made: {"query": {"live": "1"}},
+    "POST /territories/explain/": lambda made: {
+        "body": {"entity_type": "account", "record_id": str(made.record("account"))}
+    },
     "GET /workflow-runs/{run_id}/": lambda made: {"path": {"run_id": _workflow_run(made)}},
     "POST /workflow-runs/{run_id}/cancel/": lambda made: {"path": {"run_id": _workflow_run(made)}},
     "POST /workflow-runs/{run_id}/retry/": lambda made: {"path": {"run_id": _workflow_run(made, "failed")}},

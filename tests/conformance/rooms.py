@@ -295,7 +295,17 @@ BETWEEN = "\x1f"
 
 def _without(text: str, sent: str) -> str:
     for value in sent.split(BETWEEN):
-        for form in {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], value.lower()}:
+        slug = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")
+        forms = {
+            value,
+            quote(value, safe=""),
+            quote_plus(value),
+            json.dumps(value)[1:-1],
+            value.lower(),
+            slug,
+        }
+        # The longest first: a slug may be a part of the others.
+        for form in sorted(forms, key=len, reverse=True):
             if form:
                 text = text.replace(form, "<sent>")
     return text

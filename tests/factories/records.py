@@ -165,6 +165,13 @@ LIKELY: dict[tuple[str, str], Any] = {
     ("dashboard", "filters"): [],
     ("dashboard", "shared_with"): [],
     ("dashboard", "owner"): None,
+    # A territory that somebody works in would open its records to them.
+    ("territory", "manager"): None,
+    ("territory_member", "territory"): _FRESH,
+    ("territory_member", "effective_from"): "2001-01-01",
+    ("territory_member", "effective_to"): "2001-12-31",
+    ("territory_rule", "entity_type"): "account",
+    ("territory_rule", "condition"): {"field": "name", "operator": "is_null"},
     ("workflow", "entity_type"): "lead",
     # Whoever makes it: only an administrator may name somebody else.
     ("workflow", "run_as"): None,
@@ -416,6 +423,13 @@ def _users(made: Stock, actor: Actor) -> list[UUID]:
     return [added.one, *made.make(entities["user"])]
 
 
+def _territories(made: Stock, actor: Actor) -> list[UUID]:
+    """A main one below a third, and a spare one that nothing hangs on."""
+    main, spare, above = made.make(entities["territory"], 3)
+    _run(view("territory", actor), "update", {"id": main, "parent_territory": above})
+    return [main, spare, above]
+
+
 MAKERS: dict[str, Callable[[Stock, Actor], list[UUID]]] = {
     # A member, and somebody invited: a client only invites.
     "user": _users,
@@ -423,6 +437,8 @@ MAKERS: dict[str, Callable[[Stock, Actor], list[UUID]]] = {
     "api_key": _api_keys,
     # Made of an uploaded file.
     "import_job": _import_jobs,
+    # A tree of which parts can go.
+    "territory": _territories,
     # Raised by entries that meet a policy.
     "audit_alert": _alerts,
     # Written with each deal.

@@ -7,9 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from core.changes import Rows
+from core.changes.rules import no_cycle
 from core.kernel.errors import Conflict, NotFound
 from core.tenancy.actors import Actor
-from crm.operations.records import RecordOperations, no_cycle, record_spec
+from crm.operations.records import RecordOperations, record_spec
 from tests.seams.models import Equipment
 
 EQUIPMENT = RecordOperations(

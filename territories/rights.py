@@ -1,0 +1,5 @@
+"""The permission word of territories."""
+
+from __future__ import annotations
+
+MANAGE_TERRITORIES = "manage_territories"
