@@ -13,6 +13,25 @@ from django.db.models.functions import Lower
 
 from core.tenancy.fields import PersonField, TenantForeignKey
 from core.tenancy.models import CompanyIsolatedModel
+from workflow.approvals.models import ApprovalEvent, ApprovalProcess, ApprovalRequest, ApprovalTask
+
+__all__ = [
+    "OPEN_RUNS",
+    "ApprovalEvent",
+    "ApprovalProcess",
+    "ApprovalRequest",
+    "ApprovalTask",
+    "RunStatus",
+    "StepStatus",
+    "Workflow",
+    "WorkflowAction",
+    "WorkflowActionRun",
+    "WorkflowRun",
+    "WorkflowStatus",
+    "WorkflowTrigger",
+    "WorkflowType",
+    "WorkflowVersion",
+]
 
 
 class WorkflowType(models.TextChoices):

@@ -36,7 +36,9 @@ from tests.conformance.operations import Operation
 from tests.conformance.rooms import Call
 from tests.factories.records import BINNED, MAIN, MAKERS, SPARE, Stock
 from tests.worlds import PASSWORD
-from workflow.models import WorkflowRun
+from workflow.approvals import operations as approvals
+from workflow.approvals.models import UNFINISHED
+from workflow.models import ApprovalRequest, ApprovalTask, WorkflowRun
 from workflow.operations import version_of
 
 
@@ -349,6 +351,51 @@ def _workflow_run(made: Stock, status: str = "waiting") -> str:
         return str(run.pk)
 
 
+def _nothing_pending(made: Stock) -> None:
+    """A record waits for one process once: earlier requests are taken back."""
+    with made.world.acting():
+        ApprovalRequest.objects.filter(status__in=UNFINISHED).update(status="recalled")
+
+
+def _submission(made: Stock) -> dict[str, Any]:
+    _nothing_pending(made)
+    return {
+        "body": {
+            "process": str(made.record("approval_process")),
+            "entity_type": "deal",
+            "entity_id": str(made.record("deal")),
+        }
+    }
+
+
+def _approval(made: Stock, action: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A request of the main process about a deal, which the admin may approve."""
+    _nothing_pending(made)
+    with made.world.acting() as actor:
+        request = approvals.submit(
+            actor=actor,
+            process_id=made.record("approval_process"),
+            entity_type="deal",
+            record_id=made.record("deal"),
+            now=timezone.now(),
+            comment=f"{made.marks.text} asks",
+        )
+        # Whoever owns the deal would be asked.
+        ApprovalTask.objects.filter(request_id=request.pk).update(approver_id=made.world.users["admin"])
+        if action == "resubmit":
+            ApprovalRequest.objects.filter(pk=request.pk).update(status="draft")
+        told = dict(body or {})
+        if action == "reassign":
+            told["task"] = str(ApprovalTask.objects.get(request_id=request.pk).pk)
+        if action == "bulk":
+            return {"body": {"ids": [str(request.pk)]}}
+    return {"path": {"request_id": str(request.pk)}, "body": told}
+
+
+def _to_manager(made: Stock) -> dict[str, Any]:
+    return {"to": str(made.world.users["manager"])}
+
+
 def _report(made: Stock) -> dict[str, str]:
     return {"pk": str(made.record("report"))}
 
@@ -425,6 +472,28 @@ RECIPES: dict[str, Callable[[Stock], dict[str, Any]]] = {
     "GET /monitoring/health/": lambda made: {"query": {"live": "1"}},
     "POST /territories/explain/": lambda made: {
         "body": {"entity_type": "account", "record_id": str(made.record("account"))}
+    },
+    "GET /workflow/approval-requests/{request_id}/": lambda made: {"path": _approval(made)["path"]},
+    "GET /workflow/approval-requests/{request_id}/history/": lambda made: {"path": _approval(made)["path"]},
+    "POST /workflow/approval-requests/": _submission,
+    "POST /workflow/approval-requests/bulk-approve/": lambda made: _approval(made, "bulk"),
+    "POST /workflow/approval-requests/{request_id}/approve/": _approval,
+    "POST /workflow/approval-requests/{request_id}/reject/": _approval,
+    "POST /workflow/approval-requests/{request_id}/recall/": _approval,
+    "POST /workflow/approval-requests/{request_id}/escalate/": _approval,
+    "POST /workflow/approval-requests/{request_id}/resubmit/": lambda made: _approval(made, "resubmit"),
+    "POST /workflow/approval-requests/{request_id}/comment/": lambda made: _approval(
+        made, body={"comment": f"{made.marks.text} says"}
+    ),
+    "POST /workflow/approval-requests/{request_id}/delegate/": lambda made: _approval(
+        made, body=_to_manager(made)
+    ),
+    "POST /workflow/approval-requests/{request_id}/reassign/": lambda made: _approval(
+        made, "reassign", _to_manager(made)
+    ),
+    "POST /workflow/approval-processes/{pk}/simulate/": lambda made: {
+        "path": {"pk": str(made.record("approval_process"))},
+        "body": {"entity_id": str(made.record("deal"))},
     },
     "GET /workflow-runs/{run_id}/": lambda made: {"path": {"run_id": _workflow_run(made)}},
     "POST /workflow-runs/{run_id}/cancel/": lambda made: {"path": {"run_id": _workflow_run(made)}},
