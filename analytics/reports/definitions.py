@@ -61,6 +61,14 @@ def read_definition(actor: Actor, document: Mapping[str, Any]) -> Definition:
     return found
 
 
+def spelled_out(source: EntityView, text: str) -> dict[str, Any]:
+    """The document of a dimension that is a bare text: `stage`, `close_date:quarter`, `quarter`."""
+    if text in BUCKETS and text not in source.modes:
+        return {"field": main_date(source.entity), "bucket": text}
+    name, colon, bucket = text.rpartition(":")
+    return {"field": name, "bucket": bucket} if colon else {"field": text}
+
+
 class _Reader:
     def __init__(self, actor: Actor, document: Mapping[str, Any]) -> None:
         self.actor = actor
@@ -142,19 +150,12 @@ class _Reader:
         for number, document in enumerate(self.items(name, MAX_DIMENSIONS)):
             path = f"{name}.{number}"
             if isinstance(document, str):
-                document = self.shorthand(document)
+                document = spelled_out(self.source, document)
             read = self.part(DimensionDocument, document, path)
             dimension = self.dimension(read, path) if read is not None else None
             if dimension is not None:
                 found.append(replace(dimension, top=dimension.top or (limit if number == 0 else None)))
         return tuple(found)
-
-    def shorthand(self, text: str) -> dict[str, Any]:
-        """A dimension as a bare text: `stage`, `close_date:quarter`, `quarter`."""
-        if text in BUCKETS and text not in self.source.modes:
-            return {"field": main_date(self.source.entity), "bucket": text}
-        name, colon, bucket = text.rpartition(":")
-        return {"field": name, "bucket": bucket} if colon else {"field": text}
 
     def dimension(self, read: DimensionDocument, path: str) -> Dimension | None:
         place = self.place(read.field, path, may_be_line=True)

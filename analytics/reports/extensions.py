@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from analytics.reports.models import Visibility
+from analytics.reports.operations.defaults import seed_reports
 from analytics.reports.operations.delivery import DOMAINS_SETTING, FAILED_KIND
 from analytics.reports.operations.runs import FILE_KIND
 from core.access.visibility import SHARING
@@ -18,6 +19,7 @@ from core.entities import Entity
 from core.entities.kinds import BadValue
 from core.files.kinds import FILE_KINDS, MIB, FileKind
 from core.identity.operations import COMPANY_SETTINGS, CompanySetting
+from core.identity.operations.companies import COMPANY_STARTERS
 from core.tenancy.actors import Actor
 
 _DOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
@@ -35,6 +37,7 @@ def _shared(entity: Entity, actor: Actor, verb: str) -> Q | None:
 
 
 SHARING.register("reports", _shared)
+COMPANY_STARTERS.register("reports", seed_reports)
 
 
 def _domains(value: Any) -> list[str]:

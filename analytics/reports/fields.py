@@ -27,7 +27,11 @@ class ReportField:
 
 def fields_of(source: EntityView) -> list[ReportField]:
     """The source's own fields, those of its relations and its lines', as far as the caller may ask for them."""
-    found = [_described(field, field.name, "", measured=True) for field in source.askable.values()]
+    found = [
+        _described(field, field.name, "", measured=True)
+        for field in source.askable.values()
+        if field.name not in ("id", "version")
+    ]
     for name, field in source.askable.items():
         if field.is_relation and source._leads_on(name):
             behind = source.related(name)

@@ -38,7 +38,7 @@ from core.entities import Entity, entities
 from core.kernel.errors import DomainError, Forbidden, NotFound
 from core.tenancy.actors import Actor
 
-SECTIONS = ("Sales", "Work", "Catalog", "Audit", "Setup")
+SECTIONS = ("Sales", "Work", "Reports", "Catalog", "Audit", "Setup")
 # Django's pages that would read or write past views and operations.
 NOT_OFFERED = frozenset({"autocomplete", "view_on_site", "password_change", "password_change_done"})
 OPTIONS_SHOWN = 20

@@ -14,6 +14,7 @@ from django.contrib.admin import site
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
 
+from analytics.models import Dashboard, Report
 from audit.operations.seals import seal_new
 from core.backoffice.entity_admin import EntityAdmin
 from core.changes import stream
@@ -59,6 +60,9 @@ NO_PAGES = {
     "change_log_record": "looked at as a state of the change log",
     "audit_auditlogexport_file": "a download",
     "audit_compliancereport_file": "a download",
+    "report_preview": "a part of the page of a report",
+    "report_save": "only takes what the page of a report sends",
+    "report_file": "only takes a form",
     "data_import_importjob_map": "only takes a form",
     "data_import_importjob_start": "only takes a form",
     "data_import_importjob_cancel": "only takes a form",
@@ -97,7 +101,11 @@ def pages() -> dict[str, str]:
         if isinstance(item, EntityAdmin)
     }
     found = {}
+    for name, model in (("report", Report), ("report_drill", Report), ("dashboard", Dashboard)):
+        found[name] = reverse(f"admin:{name}", args=[model.objects.first().pk])
     for name in addresses():
+        if name in found:
+            continue
         # The tests' own app has no records in the company that is furnished as a user's is.
         if name in NO_PAGES or name.startswith("seams_"):
             continue
@@ -160,6 +168,7 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     post("activity-participants", activity=str(activity.pk), contact=str(furnished["contact"].pk))
     post("data-import/templates", name="Accounts", entity_type="account", field_mapping={"Company": ["name"]})
     post("audit/policies", name="Deletions", rules=[{"condition": "action == 'delete'", "alert": True}])
+    post("exchange-rates", currency="EUR", rate="1.1", valid_from="2020-01-01")
     post("audit/exports", name="All of it", filters={"entity_type": "deal"})
     post("audit/compliance-reports", report_type="access_review")
     post(
