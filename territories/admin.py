@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from core.access import view
 from core.access.actions import perform
 from core.backoffice.entity_admin import EntityAdmin
 from core.backoffice.inlines import EntityInline
-from core.backoffice.site import Page
+from core.backoffice.site import BackOfficeSite, Page
 from core.backoffice.values import record_url, show_money, show_number
 from core.backoffice.writing import actor_of
 from core.conditions.periods import Relative
@@ -67,17 +67,16 @@ class TerritoryAdmin(EntityAdmin):
 
     def extra_urls(self, named: Any) -> list[Any]:
         return [
-            named("<uuid:territory_id>/place/", self.place_view, "place"),
-            named("test/", self.test_view, "test"),
+            named("<uuid:record_id>/place/", self.place_view, "place"),
         ]
 
-    def place_view(self, request: HttpRequest, territory_id: UUID) -> HttpResponse:
+    def place_view(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         """Move a territory: choose the new parent, see what that does, confirm."""
         actor = actor_of(request)
         seen = view("territory", actor)
         if not seen.can("update"):
             raise Http404
-        territory: Territory = self.get_record(request, str(territory_id), "update")
+        territory: Territory = self.get_record(request, str(record_id), "update")
         below = territory.get_all_children(include_self=True)
         others = seen.records().exclude(pk__in=below.order_by().values("pk")).order_by("hierarchy_path")
         chosen = request.POST.get("to", request.GET.get("to"))
@@ -115,41 +114,6 @@ class TerritoryAdmin(EntityAdmin):
             "new_path": path,
         }
         return TemplateResponse(request, "backoffice/territory_place.html", context)
-
-    def test_view(self, request: HttpRequest) -> HttpResponse:
-        """Which rule decides about a record, and why the others do not."""
-        actor = actor_of(request)
-        if not actor.rights.can(MANAGE_TERRITORIES):
-            raise Http404
-        kinds = [entity for entity in scoped_entities() if view(entity, actor).can("read")]
-        kind, text = request.GET.get("kind", ""), request.GET.get("record", "").strip()
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": "Test the rules",
-            "kinds": [(entity.name, entity.noun.capitalize()) for entity in kinds],
-            "kind": kind,
-            "record": text,
-        }
-        if text and kind in {entity.name for entity in kinds}:
-            try:
-                found = explain_record(
-                    actor, kind, UUID(text.rstrip("/").rpartition("/")[2]), now=timezone.now()
-                )
-            except (ValueError, NotFound):
-                context["fault"] = "There is no such record. Paste its id, or the address of its page."
-            else:
-                names = dict(Territory.objects.values_list("pk", "name")) if found.verdicts else {}
-                context |= {
-                    "found": found,
-                    "target": names.get(found.target_id) if found.target_id else None,
-                    "current": names.get(found.territory_id) if found.territory_id else None,
-                    "url": record_url(entities[kind], UUID(text.rstrip("/").rpartition("/")[2])),
-                    "verdicts": [
-                        (verdict, names.get(verdict.territory, ""), list(_sentences(verdict.explanation)))
-                        for verdict in found.verdicts
-                    ],
-                }
-        return TemplateResponse(request, "backoffice/territory_test.html", context)
 
 
 @admin.register(TerritoryRule)
@@ -211,6 +175,40 @@ def tree_view(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "backoffice/territory_tree.html", context)
 
 
+def test_view(request: HttpRequest) -> HttpResponse:
+    """Which rule decides about a record, and why the others do not."""
+    actor = actor_of(request)
+    if not actor.rights.can(MANAGE_TERRITORIES):
+        raise Http404
+    kinds = [entity for entity in scoped_entities() if view(entity, actor).can("read")]
+    kind, text = request.GET.get("kind", ""), request.GET.get("record", "").strip()
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "Test the rules",
+        "kinds": [(entity.name, entity.noun.capitalize()) for entity in kinds],
+        "kind": kind,
+        "record": text,
+    }
+    if text and kind in {entity.name for entity in kinds}:
+        try:
+            found = explain_record(actor, kind, UUID(text.rstrip("/").rpartition("/")[2]), now=timezone.now())
+        except (ValueError, NotFound):
+            context["fault"] = "There is no such record. Paste its id, or the address of its page."
+        else:
+            names = dict(Territory.objects.values_list("pk", "name")) if found.verdicts else {}
+            context |= {
+                "found": found,
+                "target": names.get(found.target_id) if found.target_id else None,
+                "current": names.get(found.territory_id) if found.territory_id else None,
+                "url": record_url(entities[kind], UUID(text.rstrip("/").rpartition("/")[2])),
+                "verdicts": [
+                    (verdict, names.get(verdict.territory, ""), list(_sentences(verdict.explanation)))
+                    for verdict in found.verdicts
+                ],
+            }
+    return TemplateResponse(request, "backoffice/territory_test.html", context)
+
+
 def _rows(actor: Actor, roots: Sequence[Node], span: Span) -> Iterator[_Row]:
     waiting = [(node, 0) for node in reversed(roots)]
     while waiting:
@@ -268,7 +266,7 @@ def _sentences(found: Mapping[str, Any] | None) -> Iterator[tuple[bool, str]]:
     yield found["holds"], f"{found['field']} {found['operator'].replace('_', ' ')}: the record has {met}"
 
 
-admin.site.add_page(  # type: ignore[attr-defined]
+for _page in (
     Page(
         "Territory tree",
         "territory_tree",
@@ -278,5 +276,16 @@ admin.site.add_page(  # type: ignore[attr-defined]
         tree_view,
         position=39,
         shown_to=lambda actor: view("territory", actor).can("read"),
-    )
-)
+    ),
+    Page(
+        "Test the rules",
+        "territory_test",
+        "rule",
+        "Setup",
+        "territory-test/",
+        test_view,
+        shown_to=lambda actor: actor.rights.can(MANAGE_TERRITORIES),
+        in_navigation=False,
+    ),
+):
+    cast(BackOfficeSite, admin.site).add_page(_page)

@@ -167,6 +167,15 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     post("tags", name="key", color="#b45309")
     post("activity-participants", activity=str(activity.pk), contact=str(furnished["contact"].pk))
     post("data-import/templates", name="Accounts", entity_type="account", field_mapping={"Company": ["name"]})
+    post("exchange-rates", currency="EUR", rate="1.08", valid_from="2026-01-01")
+    values = [{"field": "amount", "aggregation": "sum"}]
+    post("analytics/reports", name="Pipeline", data_source="deals", pivot_rows=["stage"], pivot_values=values)
+    post("analytics/dashboards", name="Sales")
+    market = post("territories", name="Market", code="MARKET")
+    here = post("territories", name="Here", code="HERE", parent_territory=market["id"])
+    post(f"territories/{here['id']}/members", user=str(acme.users["sales"]))
+    condition = {"field": "industry", "operator": "eq", "value": "energy"}
+    post(f"territories/{here['id']}/rules", name="Energy", entity_type="account", condition=condition)
     post("audit/policies", name="Deletions", rules=[{"condition": "action == 'delete'", "alert": True}])
     post("exchange-rates", currency="EUR", rate="1.1", valid_from="2020-01-01")
     post("audit/exports", name="All of it", filters={"entity_type": "deal"})

@@ -68,6 +68,8 @@ OTHER_PAGES = {
     "/admin/reports/{report_id}/file/": "the same",
     "/admin/dashboards/": "dashboards that the person sees",
     "/admin/dashboards/{dashboard_id}/": "a dashboard that the person sees; others are not there",
+    "/admin/territory-tree/": "the company's territories, with figures of records that the person sees",
+    "/admin/territory-test/": "a record that the person sees; tests/territories/test_pages.py asks for others'",
     "/admin/recycle-bin/": "what lies in the company's bin",
     "/admin/recycle-bin/restore/": "takes ids of records in the bin",
     "/admin/search/": "what the person sees, by words",
