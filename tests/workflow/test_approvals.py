@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -364,6 +365,32 @@ class TestEscalation:
         assert vote(acme, "manager", request, status=403)["code"] == "not_an_approver"
         assert vote(acme, "viewer", request)["status"] == "approved"
         assert vote(acme, "sales", request, "escalate", 409)["code"] == "already_decided"
+
+
+def test_a_workflow_submits_and_says_beforehand_who_would_be_asked(
+    acme: World, globex: World, settle: Callable[..., int]
+) -> None:
+    made, foreign, client = process(acme), process(globex), acme.client()
+    document = {
+        "name": "Ask",
+        "workflow_type": "manual",
+        "status": "active",
+        "entity_type": "deal",
+        "run_as": str(acme.users["sales"]),
+        "actions": [{"action_type": "submit_for_approval", "payload": {"process": foreign}}],
+    }
+    refused = post(client, "workflows/", document, 400)
+    assert refused["errors"][0]["path"] == "actions.0.payload.process"
+    document["actions"] = [{"action_type": "submit_for_approval", "payload": {"process": made}}]
+    path, record = f"workflows/{post(client, 'workflows/', document, 201)['id']}/execute/", deal(acme)
+    dry = post(client, path, {"record_ids": [record], "dry_run": True})
+    assert dry["plans"][0]["actions"][0]["would"]["steps"][0]["approvers"] == [str(acme.users["manager"])]
+    assert get(client, BASE)["results"] == []
+    post(client, path, {"record_ids": [record]}, 202)
+    settle()
+    [request] = get(client, BASE)["results"]
+    assert (request["entity_id"], request["submitted_by"]) == (record, str(acme.users["sales"]))
+    assert vote(acme, "manager", request)["status"] == "approved"
 
 
 def test_votes_that_race_settle_once(acme: World) -> None:

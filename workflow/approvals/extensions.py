@@ -1,4 +1,4 @@
-"""What approvals plug into registries: notifications, and the lock on records that wait."""
+"""What approvals plug into registries: an action of workflows, notifications, and the lock on records that wait."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from core.delivery.kinds import NotificationKind, register_notification_kind
 from core.entities import entities
 from core.kernel.errors import DomainError, Locked
 from core.tenancy.actors import system_actor
+from workflow.approvals import action_types
 from workflow.approvals.models import ApprovalProcess
 from workflow.approvals.operations.processes import can_be_approved
 from workflow.approvals.operations.requests import ASKED, DECIDED
 from workflow.approvals.queries import pending_locks
+
+__all__ = ["action_types"]
 
 LOCKED = "locked_by_approval"
 
