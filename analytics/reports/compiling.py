@@ -59,7 +59,8 @@ class Compiled:
     # The statement that selects ids of records and keys, for drilling down.
     base: str
     base_params: tuple[Any, ...]
-    converts: bool
+    # The dimensions of which only the largest are kept.
+    tops: frozenset[int]
 
 
 class Compiler:
@@ -100,7 +101,8 @@ class Compiler:
         base.add(keyed.text, keyed.params)
         whole = Sql(base.text, list(base.params))
         whole.add(*self.grouped())
-        return Compiled(whole.text, tuple(whole.params), base.text, tuple(base.params), converts=bool(lost))
+        tops = frozenset(place for place, item in enumerate(definition.dimensions) if item.top)
+        return Compiled(whole.text, tuple(whole.params), base.text, tuple(base.params), tops)
 
     # --- where values lie ---------------------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class Compiler:
             case "weekday":
                 return Sql(f"extract(isodow FROM {day.text})::int", day.params)
             case word if word in _SPANS:
-                return Sql(f"date_trunc('{word}', {day.text})::date", day.params)
+                return Sql(f"date_trunc('{word}', {day.text}::timestamp)::date", day.params)
         span = dimension.bucket.removeprefix("fiscal_")
         shift = f"make_interval(months => {int(self.facts.fiscal_start) - 1})"
         return Sql(f"(date_trunc('{span}', {day.text} - {shift}) + {shift})::date", day.params)
@@ -269,7 +271,7 @@ class Compiler:
                 columns.append(f"CASE WHEN {kept} THEN k{number} END AS d{number}")
                 columns.append(f"k{number} IS NOT NULL AND NOT ({kept}) AS o{number}")
             else:
-                columns += [f"k{number} AS d{number}", f"false AS o{number}"]
+                columns.append(f"k{number} AS d{number}")
         return found.add(f", keyed AS (SELECT {', '.join(columns)} FROM base)")
 
     def aggregate(self, number: int, measure: Measure) -> Sql:
@@ -304,7 +306,7 @@ class Compiler:
         """The groups of all levels, one more than there may be, with what people read for a relation's key."""
         definition = self.definition
         size = len(definition.dimensions)
-        keys = ", ".join(f"d{number}, o{number}" for number in range(size))
+        keys = ", ".join(self.grouping_key(number) for number in range(size))
         levels = f"grouping({', '.join(f'd{number}' for number in range(size))})" if size else "0"
         aggregates = [self.aggregate(number, item) for number, item in enumerate(definition.measures)]
         found = Sql(
@@ -319,7 +321,7 @@ class Compiler:
         found.add(f" LIMIT {MAX_GROUPS + 1}) SELECT g.level, g.n, g.lost")
         tables = Sql()
         for number, dimension in enumerate(definition.dimensions):
-            found.add(f", g.d{number}, g.o{number}, ")
+            found.add(f", g.d{number}, {f'g.o{number}' if dimension.top else 'false'}, ")
             if dimension.target is None:
                 found.add("NULL")
                 continue
@@ -331,13 +333,17 @@ class Compiler:
         found.add(" FROM groups g").add(tables.text, tables.params)
         return found.text, found.params
 
+    def grouping_key(self, number: int) -> str:
+        """The columns of a dimension; whether it is the rest is one of them only where there is a rest."""
+        return f"d{number}, o{number}" if self.definition.dimensions[number].top else f"d{number}"
+
     def sets(self) -> list[str]:
         rows, columns = len(self.definition.rows), len(self.definition.columns)
         found = []
         for many in range(rows + 1):
             for wide in range(columns + 1):
                 chosen = [*range(many), *range(rows, rows + wide)]
-                found.append("(" + ", ".join(f"d{number}, o{number}" for number in chosen) + ")")
+                found.append("(" + ", ".join(self.grouping_key(number) for number in chosen) + ")")
         return found
 
 
@@ -359,9 +365,11 @@ def drilled(compiled: Compiled, tests: Mapping[int, Any]) -> tuple[str, list[Any
     conditions = []
     for number, key in sorted(tests.items()):
         if key is OTHER:
-            conditions.append(f"o{number}")
+            conditions.append(f"o{number}" if number in compiled.tops else "false")
         elif key is None:
-            conditions.append(f"d{number} IS NULL AND NOT o{number}")
+            conditions.append(f"d{number} IS NULL")
+            if number in compiled.tops:
+                conditions.append(f"NOT o{number}")
         else:
             conditions.append(f"d{number}::text = %s")
             found.params.append(str(key).lower() if isinstance(key, bool) else str(key))
