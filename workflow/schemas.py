@@ -94,6 +94,8 @@ _CODES = {
     "model_attributes_type": "not_an_object",
     "bool_type": "not_a_boolean",
     "literal_error": "not_a_choice",
+    "uuid_type": "not_an_id",
+    "uuid_parsing": "not_an_id",
 }
 
 
