@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connections
 from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from core.changes import stream
 from core.delivery.models import Notification
@@ -416,3 +418,62 @@ def test_votes_that_race_settle_once(acme: World) -> None:
         thread.join()
     assert sorted(answers) == [200, 409, 409]
     assert kinds(acme, request).count("request_approved") == 1
+
+
+STEP_APPROVERS = st.lists(
+    st.sampled_from(["manager", "admin", "viewer", "sales"]), min_size=1, max_size=3, unique=True
+)
+STEPS = st.lists(
+    st.tuples(
+        STEP_APPROVERS,
+        st.sampled_from(["sequential", "parallel"]),
+        st.sampled_from(["all", "any", "majority"]),
+        # Whether the step's condition holds of a deal of 1,000; none: there is no condition.
+        st.sampled_from([None, True, False]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_what_the_simulation_says_is_what_happens(acme: World, steps: list[Any]) -> None:
+    name = f"Random {uuid4()}"
+    documents: list[dict[str, Any]] = []
+    for number, (roles, kind, require, holds) in enumerate(steps, 1):
+        step = {
+            "step": number,
+            "type": kind,
+            "approvers": [acme.email(role) for role in roles],
+            "require": require,
+        }
+        if holds is not None:
+            step["condition"] = {"field": "amount", "operator": "gte" if holds else "lt", "value": 500}
+        documents.append(step)
+    made, record = process(acme, name=name, steps=documents), deal(acme)
+    path = f"workflow/approval-processes/{made}/simulate/"
+    foreseen = post(acme.client("sales"), path, {"entity_id": record})["steps"]
+    body = {"process": made, "entity_type": "deal", "entity_id": record}
+    answer = acme.client("sales").post(f"/api/v1/{BASE}", body)
+    faced = [item for item in foreseen if not item["skipped"]]
+    if faced and faced[0]["error_code"]:
+        assert (answer.status_code, answer.json()["code"]) == (422, faced[0]["error_code"])
+        return
+    assert answer.status_code == 201, answer.content
+    by_id = {str(person): role for role, person in acme.users.items()}
+    request, refused = answer.json(), ""
+    while answer.status_code < 400 and request["status"] == "pending":
+        # Everybody agrees, one after the other.
+        task = next(item for item in request["tasks"] if item["status"] == "open")
+        answer = acme.client(by_id[task["approver"]]).post(f"/api/v1/{BASE}{request['id']}/approve/", {})
+        refused = "" if answer.status_code == 200 else answer.json()["code"]
+        request = request if refused else answer.json()
+    would_refuse = [item["error_code"] for item in foreseen if item["error_code"]]
+    assert would_refuse == ([refused] if refused else [])
+    asked: dict[int, list[str]] = {}
+    for task in request["tasks"]:
+        asked.setdefault(task["step"], []).append(task["approver"])
+    assert asked == {
+        item["step"]: [one["person"] for one in item["approvers"]] for item in faced if not item["error_code"]
+    }
