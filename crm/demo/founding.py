@@ -13,6 +13,7 @@ from core.kernel.transactions import unit_of_work
 from core.tenancy.actors import Actor
 from core.tenancy.context import actor_context, system_context
 from crm import operations
+from crm.demo.territories import add_territories
 from crm.demo.words import ADMIN_CUSTOMERS, ADMIN_DEALS, ADMIN_TASKS, PEOPLE, PRODUCTS, TAGS
 from crm.models import Account, Contact, Deal, PipelineStage, Product, Tag, Task
 
@@ -75,6 +76,7 @@ def found(slug: str, password: str, now: datetime, until: datetime) -> None:
         with actor_context(admin, source="command"):
             _add_people(admin, slug, password, now)
             _add_catalog(admin, now)
+            add_territories(admin, now)
             _add_desk(admin, until)
 
 

@@ -95,7 +95,7 @@ def _made(id_: str, columns: dict[str, str]) -> Relation:
     return Relation(f"SELECT (made.place - 1)::int AS ord, {id_} AS id, {listed} {_FROM}", tuple(columns))
 
 
-_SAME = {"owner_id": "t.owner_id", "tags": "t.tags"}
+_SAME = {name: f"t.{name}" for name in ("owner_id", "tags", "territory_id", "territory_pinned")}
 # What converted leads become. Parameters: the ids of the leads, of their accounts, contacts and deals, in one order.
 CONVERTED_ACCOUNTS = _made(
     "made.account",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from crm.demo import words
 from crm.demo.chance import HERE, ID, array, draw, item, latest, one_of
+from crm.demo.territories import territory_of
 
 _NAMES = len(words.COMPANY_ROOTS) * len(words.COMPANY_NOUNS)
 _SOURCES = (*["web"] * 4, *["referral"] * 3, *["event"] * 2, "campaign", "partner", "email", "call", "social")
@@ -127,6 +128,8 @@ ACCOUNTS = _relation(
         "billing_state": "city.state",
         "billing_postal_code": _postal(),
         "billing_country": "city.country",
+        "territory_id": territory_of("city.country"),
+        "territory_pinned": "false",
         "tags": _tags("tags"),
     },
     f"{_EACH} {_city('k::text')} {_company('k')}",
@@ -160,6 +163,8 @@ CONTACTS = _relation(
         "mailing_state": "coalesce(a.billing_state, city.state)",
         "mailing_postal_code": f"coalesce(nullif(a.billing_postal_code, ''), {_postal()})",
         "mailing_country": "coalesce(nullif(a.billing_country, ''), city.country)",
+        "territory_id": territory_of("coalesce(nullif(a.billing_country, ''), city.country)"),
+        "territory_pinned": "false",
         "tags": _tags("contact tags"),
     },
     f"{_EACH} {_city('k::text')} {_person('k::text')} {_once('chosen', id=item('mine.accounts', 'account'))} "
@@ -188,6 +193,8 @@ LEADS = _relation(
         "state": "city.state",
         "postal_code": _postal(_LEAD_KEY),
         "country": "city.country",
+        "territory_id": territory_of("city.country"),
+        "territory_pinned": "false",
         "source": one_of(_SOURCES, "source"),
         "source_detail": one_of(
             ("Contact form", "Webinar", "Trade fair", "Newsletter", "", "", ""), "detail"
@@ -217,6 +224,8 @@ DEALS = _relation(
         "name": f"left(coalesce(a.name, contact.full_name, 'New deal'), 200) || ' - ' || {one_of(words.OFFERS, 'offer')}",
         "account_id": "a.id",
         "primary_contact_id": "contact.id",
+        "territory_id": "a.territory_id",
+        "territory_pinned": "false",
         "amount": _AMOUNT,
         "close_date": f"(here.at + make_interval(days => 45 + {draw(120, 'close')}))::date",
         "deal_type": one_of(

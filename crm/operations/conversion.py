@@ -179,6 +179,11 @@ def _matching_contact(actor: Actor, lead: Any, account: Any) -> Any:
 # --- what is made ------------------------------------------------------------------------------------------
 
 
+def _territory_of(lead: Any) -> dict[str, Any]:
+    """What a lead becomes stays where the lead was."""
+    return {"territory": lead.territory_id, "territory_pinned": lead.territory_pinned}
+
+
 def _account_of(lead: Any) -> dict[str, Any]:
     return {
         "name": lead.company_name,
@@ -191,6 +196,7 @@ def _account_of(lead: Any) -> dict[str, Any]:
         "source": lead.source,
         "owner": lead.owner_id,
         "tags": lead.tags,
+        **_territory_of(lead),
         **{f"billing_{part}": getattr(lead, part) for part in _ADDRESS},
     }
 
@@ -215,6 +221,7 @@ def _contact_of(lead: Any, account_id: UUID | None) -> dict[str, Any]:
         "do_not_call": lead.do_not_call,
         "email_opt_out": lead.email_opt_out,
         "owner": lead.owner_id,
+        **_territory_of(lead),
         **{f"mailing_{part}": getattr(lead, part) for part in _ADDRESS},
     }
 
@@ -234,6 +241,7 @@ def _deal_of(
         "source": lead.source,
         "owner": lead.owner_id,
         "tags": lead.tags,
+        **_territory_of(lead),
     }
     if options.pipeline_id is not None:
         document["pipeline"] = options.pipeline_id

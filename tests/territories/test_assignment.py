@@ -174,6 +174,17 @@ class TestOwners:
         assert seen == [str(acme.users["manager"]), str(acme.users["admin"])]
 
 
+class TestConversion:
+    def test_stays_where_the_lead_was(self, acme: World, make_territory: Any) -> None:
+        here, api = make_territory("Here"), acme.client()
+        body = {"last_name": "Okafor", "company_name": "Okafor Ltd", "territory": here["id"]}
+        lead = api.post("/api/v1/leads/", body).json()
+        made = api.post(f"/api/v1/leads/{lead['id']}/convert/", {}).json()
+        for kind in ("account", "contact", "deal"):
+            record = api.get(f"/api/v1/{kind}s/{made[kind]}/").json()
+            assert (record["territory"], record["territory_pinned"]) == (here["id"], True), kind
+
+
 class TestReassignment:
     def test_is_previewed_and_then_done(self, acme: World, make_territory: Any, read_stream: Any) -> None:
         germany, italy = make_territory("Germany"), make_territory("Italy")

@@ -6,6 +6,7 @@ const rowOf = (event) => event.target.closest("tr[data-territory]");
 tree?.addEventListener("dragstart", (event) => {
   dragged = rowOf(event);
   event.dataTransfer.effectAllowed = "move";
+  event.dataTransfer.setData("text/plain", dragged.dataset.territory);
 });
 tree?.addEventListener("dragover", (event) => {
   const row = rowOf(event);
