@@ -174,7 +174,8 @@ def endpoints_page(document: dict[str, Any]) -> str:
             if method in methods:
                 entry = methods[method]
                 right = entry.get("x-right", "")
-                needed = f"`{right}`" if right else "none: no sign-in"
+                otherwise = "what the records need" if entry["security"] else "none: no sign-in"
+                needed = f"`{right}`" if right else otherwise
                 by_tag[entry["tags"][0]].append((method.upper(), f"`{path}`", needed, entry["summary"]))
     return _page(
         "Endpoints",
