@@ -59,7 +59,10 @@ def once(
     fingerprint = _fingerprint(request, body)
     mine = uuid7()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(WAIT_MS)])
+        cursor.execute(
+            "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [str(WAIT_MS)]
+        )
+        usual = cursor.fetchone()[0]
         cursor.execute(
             "INSERT INTO core_idempotentanswer (id, company_id, principal, key, fingerprint, status, headers, body, "
             "created_at, updated_at, version) VALUES (%s, %s, %s, %s, %s, 0, '{}', '', %s, %s, 1) "
@@ -69,7 +72,7 @@ def once(
             [mine, actor.company_id, _principal(actor), key, fingerprint, now, now, now - KEPT_FOR],
         )
         is_first = cursor.fetchone() is not None
-        cursor.execute("SELECT set_config('lock_timeout', '0', true)")
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
     if not is_first:
         return _replay(actor, key, fingerprint)
     answer = work()

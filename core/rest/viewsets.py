@@ -24,7 +24,7 @@ from core.access import EntityView, actions, view
 from core.access.output import Output
 from core.access.writing import write, write_one
 from core.entities import Action, Entity, Nested, actions_of, entities
-from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, as_object
+from core.kernel.errors import Conflict, Fault, Forbidden, Invalid, Stale, as_object
 from core.rest import bulk
 from core.rest.declarations import SHAPE_PARAMETERS, Operation, created_below, performing, standard
 from core.rest.listing import Pairs, read_list_query, read_pairs, read_shape, render_page
@@ -148,6 +148,7 @@ class EntityViewSet(ViewSetMixin, ApiView):
     def by_external_id(self, request: Request, source: str, external_id: str, **kwargs: Any) -> HttpResponse:
         """PUT: create or update by the id another system knows the record by."""
         keys = {"external_source": source, "external_id": external_id}
+        read_if_match(request)
         document = as_object(request.data)
         for name, value in keys.items():
             if document.get(name, value) != value:
@@ -169,6 +170,10 @@ class EntityViewSet(ViewSetMixin, ApiView):
         if record is None:
             self.view.require("create")
             values = self.view.read_input({**document, **keys}, partial=False)
+            if "HTTP_IF_MATCH" in request.META:
+                # What is wrong with the request itself comes first.
+                self._shape()
+                raise Stale("There is no record with this external id, so none that If-Match could fit.")
             return self._create(values)
         if self.entity.is_soft_deleted and record.deleted_at is not None:
             raise Conflict("The record with this external id is in the recycle bin.", code="in_recycle_bin")

@@ -171,6 +171,12 @@ def house(acme: Any, globex: Any, furnished: dict[str, Any]) -> dict[str, Any]:
     values = [{"field": "amount", "aggregation": "sum"}]
     post("analytics/reports", name="Pipeline", data_source="deals", pivot_rows=["stage"], pivot_values=values)
     post("analytics/dashboards", name="Sales")
+    post(
+        "workflow/approval-processes",
+        name="Large deals",
+        entity_type="deal",
+        steps=[{"step": 1, "approvers": [{"kind": "manager"}]}],
+    )
     market = post("territories", name="Market", code="MARKET")
     here = post("territories", name="Here", code="HERE", parent_territory=market["id"])
     post(f"territories/{here['id']}/members", user=str(acme.users["sales"]))

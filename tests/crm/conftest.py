@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from core.changes import Outcome, Rows
+from core.changes.gates import Verb, ask_again
 from core.tenancy.actors import Actor
 from crm import operations
+from crm.models import Deal, DealContact, DealProduct, Lead
 from tests.factories.crm import NOW
 from tests.worlds import World
 
@@ -20,6 +22,15 @@ def actor(acme: World, globex: World) -> Iterator[Actor]:
     """Acme's admin at work, inside a transaction; Globex is there too."""
     with acme.acting() as admin:
         yield admin
+
+
+@pytest.fixture
+def gates_known(actor: Actor) -> None:
+    """What the company's gates demand has been asked before, as it has in a process that has written once."""
+    for model in (Deal, DealContact, DealProduct, Lead):
+        verbs: tuple[Verb, ...] = ("create", "update")
+        for verb in verbs:
+            ask_again(actor.company_id, model, verb)
 
 
 @pytest.fixture

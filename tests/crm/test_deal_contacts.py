@@ -128,7 +128,9 @@ class TestDealContacts:
         assert codes(change(item, contact=make_contact(actor).pk)) == {("contact", "read_only")}
         assert codes(change(item, deal=make_deal(actor).pk)) == {("deal", "read_only")}
 
-    def test_of_many_deals_cost_as_many_statements_as_of_one(self, actor, django_assert_num_queries):
+    def test_of_many_deals_cost_as_many_statements_as_of_one(
+        self, actor, gates_known, django_assert_num_queries
+    ):
         contacts = [make_contact(actor).pk, make_contact(actor).pk]
         rows = [
             {"name": str(n), "close_date": "2026-06-30", "primary_contact": contacts[0]} for n in range(500)

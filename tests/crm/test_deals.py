@@ -408,7 +408,7 @@ class TestStageHistory:
 
 
 class TestManyDeals:
-    def test_cost_as_many_statements_as_one(self, actor, django_assert_num_queries):
+    def test_cost_as_many_statements_as_one(self, actor, gates_known, django_assert_num_queries):
         account = make_account(actor).pk
         rows = [
             {"name": f"Deal {n}", "close_date": "2026-06-30", "amount": n, "account": account, "stage": None}
@@ -516,7 +516,9 @@ class TestDealProducts:
         line = make_deal_product(actor, deal=make_deal(actor).pk, name="Work", unit_price="10")
         assert codes(change(line, deal=make_deal(actor).pk)) == {("deal", "read_only")}
 
-    def test_of_many_deals_cost_as_many_statements_as_of_one(self, actor, django_assert_num_queries):
+    def test_of_many_deals_cost_as_many_statements_as_of_one(
+        self, actor, gates_known, django_assert_num_queries
+    ):
         deals = create_deals(
             actor=actor,
             rows=Rows.of(Deal, [{"name": str(n), "close_date": "2026-06-30"} for n in range(500)]),

@@ -84,7 +84,9 @@ class TestCreateLeads:
         assert set(outcome.refused) == {0, 2}
         assert codes(outcome, 0) == codes(outcome, 2) == {("external_id", "taken")}
 
-    def test_costs_as_many_statements_for_many_as_for_one(self, actor, django_assert_num_queries):
+    def test_costs_as_many_statements_for_many_as_for_one(
+        self, actor, gates_known, django_assert_num_queries
+    ):
         rows = [
             {"last_name": f"Lead {n}", "email": f"l{n}@example.com", "tags": ["web"]} for n in range(10_000)
         ]

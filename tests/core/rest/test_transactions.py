@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from core.changes import Rows
@@ -100,3 +101,40 @@ class TestRequest:
         assert (answer.status_code, answer.json()["code"]) == (401, "session_ended")
         assert kept(acme) == (1, 1)
         assert acme.client().get(before["Location"]).json() == before.json()
+
+
+class TestIdempotency:
+    def test_waits_for_locks_no_longer_than_other_requests(
+        self, api: ApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        once = idempotency.once
+
+        def watched(request: Any, actor: Any, body: Any, now: Any, work: Any) -> Any:
+            def looking() -> Any:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT current_setting('lock_timeout')")
+                    seen.append(str(cursor.fetchone()[0]))
+                return work()
+
+            return once(request, actor, body, now, looking)
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '1700ms'")
+        try:
+            monkeypatch.setattr(idempotency, "once", watched)
+            made = api.post(CONTACTS, MAYA, headers={"Idempotency-Key": "one"})
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
+        assert made.status_code == 201, made.content
+        assert seen == ["1700ms"]
+
+
+class TestUpsert:
+    @pytest.mark.parametrize(("header", "status"), [("nonsense", 400), ('"1"', 412), ("*", 412)])
+    def test_takes_if_match_at_its_word(self, api: ApiClient, header: str, status: int) -> None:
+        path = f"{CONTACTS}by-external-id/old/1/"
+        assert api.put(path, MAYA, headers={"If-Match": header}).status_code == status
+        assert api.put(path, MAYA).status_code == 201
+        assert api.put(path, MAYA, headers={"If-Match": "*"}).status_code == 200
